@@ -79,7 +79,7 @@ class Stage(Protocol):
         """Say one block, (960,) int16: 20 ms at 48 kHz. Called in real time, also for silence. Never blocks."""
 
     def push_video(self, frame: av.VideoFrame) -> None:
-        """Show one yuv420p frame of the format's size. Called at the format's pace. Never blocks; a late one is dropped."""
+        """Show one yuv420p frame of the format's size, at the format's pace. Never blocks; a late one is dropped."""
 
     async def send_data(
         self, payload: bytes, *, topic: str = "", sender: str = AVATAR_IDENTITY, to: Sequence[str] = ()
