@@ -1,0 +1,186 @@
+"""Who said what and when: message chunks joined into turns. Fed with events; does no I/O and reads no clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any, Literal, overload
+
+from attrs import asdict, define, frozen
+
+from .events import (
+    AvatarEndMessage,
+    AvatarStopTalking,
+    AvatarTalkingMessage,
+    Event,
+    StreamDisconnected,
+    UserEndMessage,
+    UserTalkingMessage,
+)
+
+__all__ = ["Transcript", "Turn"]
+
+Speaker = Literal["avatar", "user"]
+
+
+@frozen(kw_only=True)
+class Turn:
+    """What one side said in one go.
+
+    Attributes:
+        speaker: ``"avatar"`` or ``"user"``.
+        text: the chunks, joined.
+        started_at, ended_at: when its first and its last part were heard, in seconds since the epoch.
+        task_id: the service's id of the spoken task; empty where it gave none.
+        complete: false while more may follow, and for a turn that was cut off.
+    """
+
+    speaker: Speaker
+    text: str
+    started_at: float
+    ended_at: float
+    task_id: str = ""
+    complete: bool = False
+
+
+@define
+class _OpenTurn:
+    speaker: Speaker
+    task_id: str
+    started_at: float
+    ended_at: float
+    chunks: list[str]
+    complete: bool = False
+    open: bool = True
+
+    def freeze(self) -> Turn:
+        return Turn(
+            speaker=self.speaker,
+            text="".join(self.chunks),
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            task_id=self.task_id,
+            complete=self.complete,
+        )
+
+
+class Transcript(Sequence[Turn]):
+    """The conversation so far, as a sequence of turns. Printed, it is text; in a notebook, a table.
+
+    May be read from any thread while it grows: each look is a snapshot.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: list[_OpenTurn] = []
+
+    def hear(self, event: Event) -> None:
+        """Take in an event; those that carry no words pass by."""
+        match event:
+            case AvatarTalkingMessage():
+                self._chunk("avatar", event.task_id, event.message, event.received_at)
+            case UserTalkingMessage():
+                self._chunk("user", event.task_id, event.message, event.received_at)
+            case AvatarEndMessage():
+                self._end("avatar", event.task_id, event.message, event.received_at)
+            case UserEndMessage():
+                self._end("user", event.task_id, event.message, event.received_at)
+            case AvatarStopTalking():
+                self._close("avatar", event.task_id, event.received_at)
+            case StreamDisconnected():
+                self._close_all()
+
+    def typed(self, text: str, at: float) -> None:
+        """The user's side of a typed TALK, which the service does not tell back."""
+        with self._lock:
+            self._turns.append(_OpenTurn("user", "", at, at, [text], complete=True, open=False))
+
+    def clear(self) -> None:
+        """Forget all turns."""
+        with self._lock:
+            self._turns.clear()
+
+    def to_text(self) -> str:
+        """One line a turn: ``avatar: Hello!``"""
+        return "\n".join(f"{turn.speaker}: {turn.text}" for turn in self)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One dictionary a turn, with the attributes of :class:`Turn`: ready for JSON or a data frame."""
+        return [asdict(turn) for turn in self]
+
+    # -- a sequence
+
+    def snapshot(self) -> list[Turn]:
+        """All turns as they are now."""
+        with self._lock:
+            return [turn.freeze() for turn in self._turns]
+
+    @overload
+    def __getitem__(self, index: int) -> Turn: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Turn]: ...
+    def __getitem__(self, index: int | slice) -> Turn | list[Turn]:
+        return self.snapshot()[index]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._turns)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self.snapshot())
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"<Transcript of {len(self)} turns>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{datetime.fromtimestamp(turn.started_at):%H:%M:%S}</td><td>{turn.speaker}</td>"
+            f"<td style='text-align:left'>{escape(turn.text)}{'' if turn.complete else ' …'}</td></tr>"
+            for turn in self
+        )
+        return f"<table><tr><th>time</th><th>speaker</th><th style='text-align:left'>text</th></tr>{rows}</table>"
+
+    # -- hearing
+
+    def _chunk(self, speaker: Speaker, task_id: str, text: str, at: float) -> None:
+        with self._lock:
+            turn = self._open_turn(speaker, task_id)
+            if turn is None:
+                turn = _OpenTurn(speaker, task_id, at, at, [])
+                self._turns.append(turn)
+            turn.chunks.append(text)
+            turn.ended_at = at
+
+    def _end(self, speaker: Speaker, task_id: str, full_text: str, at: float) -> None:
+        with self._lock:
+            turn = self._open_turn(speaker, task_id)
+            if turn is None:
+                if not full_text:
+                    return
+                turn = _OpenTurn(speaker, task_id, at, at, [])
+                self._turns.append(turn)
+            if full_text:  # the whole at the end repairs chunks that were lost
+                turn.chunks = [full_text]
+            turn.ended_at, turn.complete, turn.open = at, True, False
+
+    def _close(self, speaker: Speaker, task_id: str, at: float) -> None:
+        with self._lock:
+            if (turn := self._open_turn(speaker, task_id)) is not None:
+                turn.ended_at, turn.open = at, False
+
+    def _close_all(self) -> None:
+        with self._lock:
+            for turn in reversed(self._turns):
+                turn.open = False
+
+    def _open_turn(self, speaker: Speaker, task_id: str) -> _OpenTurn | None:
+        # The few open turns are the newest: looking back a little keeps a long conversation cheap.
+        for turn in reversed(self._turns[-16:]):
+            if turn.open and turn.speaker == speaker and turn.task_id == task_id:
+                return turn
+        return None
