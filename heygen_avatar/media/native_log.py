@@ -1,0 +1,50 @@
+"""livekit's native log: kept out of the user's terminal, and its last complaint kept for our errors.
+
+The native library logs through the logger ``livekit``, whether Python's logging is configured or not; unconfigured, a
+refused connection prints a dozen lines into a notebook. A handler of ours stops that and changes nothing for a program
+that configured logging: records go on to its handlers.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+__all__ = ["last_complaint", "quiet", "redacted"]
+
+_SECRET = re.compile(r"(access_token|join_request|token)=[^&\s\"']+|\beyJ[\w-]+\.[\w-]+\.[\w-]+", re.IGNORECASE)
+
+
+class _LastWords(logging.Handler):
+    """Shows nothing; remembers the last warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+_handler = _LastWords()
+
+
+def quiet() -> None:
+    """Put the handler in place; again and again does no harm."""
+    logging.getLogger("livekit").addHandler(_handler)
+    _handler.text = ""
+
+
+def last_complaint() -> str:
+    """The last warning since ``quiet()``, without its address in the library and without secrets; maybe empty.
+
+    It may be of another room of this process: good enough to explain a timeout, not to decide anything.
+    """
+    return redacted(_handler.text.rpartition(" - ")[2])
+
+
+def redacted(text: str, *secrets: str) -> str:
+    """The text without the secrets given, and without anything that looks like a token."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return _SECRET.sub(lambda match: f"{match[1]}=***" if match[1] else "***", text)
