@@ -7,12 +7,12 @@ No livekit here; a reader attaches its inbox to a room, and lets go of it when i
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
+from ..deadline import Deadline
 from ..errors import InvalidRequestError, SessionClosedError, UsageError, WaitTimeoutError
 from .frames import BYTES_PER_SAMPLE, AudioFrame, VideoFrame
 from .sinks import Sink, Source
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["AudioFrames", "VideoFrames", "snapshot"]
-
-SLICE = 0.1
-"""Seconds of one wait: on Windows before Python 3.14 Ctrl-C is heard only between two waits."""
 
 FRAME_TIMEOUT = 30.0
 """Seconds to wait for one frame where nothing else was asked for."""
@@ -54,15 +51,13 @@ class _Inbox(Generic[F]):
 
     def take(self, source: Source, timeout: float | None) -> F | None:
         """The oldest frame, or None where no more will come. Raises TimeoutError."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline.never() if timeout is None else Deadline.after(timeout)
         with self._changed:
             while not self._frames:
                 if self._over or not source.alive:
                     return None
-                left = SLICE if deadline is None else deadline - time.monotonic()
-                if left <= 0:
+                if not deadline.wait_on(self._changed):
                     raise TimeoutError
-                self._changed.wait(min(left, SLICE))
             return self._frames.popleft()
 
 
