@@ -122,7 +122,7 @@ class _Picture:
         """A copy, for an encoder that works on it while the next is being drawn."""
         frame = av.VideoFrame(*self._size, "yuv420p")
         for plane, pixels in zip(frame.planes, self._planes, strict=True):
-            np.frombuffer(plane, np.uint8)[:] = pixels.ravel()
+            plane.update(pixels.tobytes())
         return frame
 
 
@@ -183,7 +183,7 @@ class _Pieces:
         x, y = box[0] - right, box[1] - down
         matrix = (cos, sin, cos * x + sin * y + middle, -sin, cos, -sin * x + cos * y + middle)
         size = (box[2] - box[0], box[3] - box[1])
-        posed = head.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+        posed = head.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
         part = self._backdrop.crop(box)
         part.paste(posed, mask=posed)
         return _as_piece(part, box[0], box[1])
@@ -260,8 +260,8 @@ def _drawn_digits(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, height: in
 def _as_piece(image: Image.Image, left: int, top: int) -> _Piece:
     """RGB to limited-range BT.601 in 4:2:0, which is what aiortc's encoders expect of a yuv420p frame."""
     frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24").reformat(format="yuv420p")
-    planes = [np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size) for plane in frame.planes]
-    luma, blue, red = (pixels[:, : plane.width].copy() for pixels, plane in zip(planes, frame.planes, strict=True))
+    luma, colours = np.split(frame.to_ndarray().astype(np.uint8, copy=False), [frame.height])
+    blue, red = colours.reshape(2, frame.height // 2, frame.width // 2)
     return _Piece(left, top, luma, blue, red)
 
 

@@ -187,8 +187,7 @@ class _Canvas:
 
     def line(self, points: Sequence[Point], width: float, fill: str) -> None:
         """A rounded stroke through the given points."""
-        path = _rounded([points[0], *points, points[-1]])
-        for x, y in path:
+        for x, y in _rounded([points[0], *points, points[-1]], steps=60):
             self.ellipse(x, y, width / 2, width / 2, fill)
 
     def ellipse(self, x: float, y: float, across: float, down: float, fill: str) -> None:
