@@ -1,0 +1,234 @@
+"""One streaming v1 session's conversation: what the user's side sends becomes tasks, what the avatar does, events.
+
+It stands between a session's life (``sessions.py``), its room (a :class:`Stage`), the avatar in it (a
+:class:`Performer`) and the client's chat sockets. It speaks streaming v1's data packets; it knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from typing import Any
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from heygen_avatar.simulator.brain import Brain
+from heygen_avatar.simulator.chat import ChatSocket
+from heygen_avatar.simulator.line import Spoken
+from heygen_avatar.simulator.performer import Performer
+from heygen_avatar.simulator.sessions import Session
+from heygen_avatar.simulator.sfu import Sfu
+from heygen_avatar.simulator.stage import SAMPLE_RATE, VideoFormat
+from heygen_avatar.simulator.voice import Delivery, Voice
+
+logger = logging.getLogger(__name__)
+
+CLIENT_IDENTITY = "client"
+"""The user's participant (heygen-streaming-v1 §3)."""
+
+AGENT_IDENTITY = "agent"
+"""The participant of a user's own backend, whose token is ``livekit_agent_token``."""
+
+
+@frozen(kw_only=True)
+class Task:
+    """A task that was accepted. ``expected_ms`` is a guess at its length; ``spoken`` resolves when it is over."""
+
+    task_id: str
+    expected_ms: float
+    spoken: asyncio.Future[Spoken] = field(eq=False)
+
+
+@frozen(kw_only=True)
+class Part:
+    """What the avatar of a session is made of."""
+
+    video: VideoFormat
+    voice: Voice
+    brain: Brain
+    delivery: Delivery
+    text_length: int
+
+
+class Dialogue:
+    """The conversation of one session. Everything here runs on the simulator's event loop."""
+
+    def __init__(self, session: Session, part: Part, sfu: Sfu) -> None:
+        self.session = session
+        self._part = part
+        self.stage = sfu.create(session.id, self)
+        self._performer = Performer(
+            self.stage,
+            self,
+            video=part.video,
+            voice=part.voice,
+            brain=part.brain,
+            caption=f"session {session.id[:8]}",
+            delivery=part.delivery,
+        )
+        self._starting: asyncio.Task[None] | None = None
+        self._opening = ""
+        self._sockets: set[ChatSocket] = set()
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._postman = asyncio.create_task(self._deliver_forever(), name=f"events of session {session.id}")
+        for closer in (self._leave_the_stage, self.stage.close, self._close_sockets):
+            session.close_with(closer)
+
+    async def start(self) -> None:
+        """Bring the avatar into the room."""
+        self.session.begin()
+        # A task of its own, so that a session that ends meanwhile can wait for it: half an entry cannot be undone.
+        self._starting = asyncio.create_task(self._performer.start(), name=f"start of session {self.session.id}")
+        await asyncio.shield(self._starting)
+        self.session.avatar_entered()
+        self._say_opening()
+
+    async def _leave_the_stage(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        await self._performer.close()
+        # The last events belong before the room's end, and a client that is there gets them.
+        await self._outbox.join()
+        self._postman.cancel()
+        await asyncio.gather(self._postman, return_exceptions=True)
+
+    async def _close_sockets(self) -> None:
+        await asyncio.gather(*(socket.close() for socket in self._sockets))
+
+    # What the user's side asks for.
+
+    def repeat(self, text: str) -> Task:
+        """Say the text."""
+        task_id = str(uuid.uuid4())
+        return self._accept(task_id, text, self._performer.say(task_id, text))
+
+    def talk(self, text: str) -> Task:
+        """Answer the text, which is a turn of the user's and is told of as such."""
+        task_id = str(uuid.uuid4())
+        self._tell("user_talking_message", task_id=task_id, message=text)
+        self._tell("user_end_message", task_id=task_id)
+        return self._accept(task_id, text, self._performer.answer(task_id, text))
+
+    def interrupt(self) -> None:
+        """Fall silent and forget what is queued; nothing happens if there is nothing to say."""
+        self._performer.interrupt()
+
+    def set_listening(self, listening: bool) -> None:
+        """Take a listening pose, or leave it; the microphone is heard either way."""
+        self._performer.set_listening(listening)
+
+    def hear(self, samples: NDArray[np.int16], sample_rate: int) -> None:
+        """The user's voice, from either transport. A sound that is not silence counts as activity."""
+        if samples.size and int(np.abs(samples.astype(np.int32)).max()) > _SILENCE:
+            self.session.touch()
+
+    def _accept(self, task_id: str, text: str, spoken: asyncio.Future[Spoken]) -> Task:
+        self.session.set_busy(True)
+        spoken.add_done_callback(lambda _: self.session.set_busy(self._performer.busy))
+        words = len(text.split())
+        expected_ms = round(words * _WORD_MS / self._part.delivery.rate, 1)
+        return Task(task_id=task_id, expected_ms=expected_ms, spoken=spoken)
+
+    def _say_opening(self) -> None:
+        if self._opening and self.session.is_talkable:
+            self.repeat(self._opening)
+            self._opening = ""
+
+    # The chat sockets.
+
+    async def converse(self, socket: ChatSocket, request: Any, opening_text: str) -> Any:
+        """Serve a chat socket until it closes. The avatar says ``opening_text`` as soon as somebody is there."""
+        self._sockets.add(socket)
+        self._opening = opening_text
+        self._say_opening()
+        try:
+            return await socket.run(request)
+        finally:
+            self._sockets.discard(socket)
+
+    def tell_sockets(self, event_type: str, **facts: Any) -> None:
+        """Send an event to every chat socket of the session."""
+        for socket in self._sockets:
+            socket.tell(event_type, **facts)
+
+    def on_chat_text(self, text: str) -> None:
+        if self.session.is_talkable and 0 < len(text.strip()) <= self._part.text_length:
+            self.talk(text)
+        else:
+            self._ignore()
+
+    def on_chat_audio(self, samples: NDArray[np.int16], sample_rate: int) -> None:
+        self.hear(samples, sample_rate)
+
+    def on_chat_garbage(self) -> None:
+        self._ignore()
+
+    def _ignore(self) -> None:
+        self.session.ignored_messages += 1
+
+    # What happens in the room (StageListener).
+
+    def on_joined(self, identity: str) -> None:
+        if identity == CLIENT_IDENTITY:
+            self.session.client_joined()
+            self._say_opening()
+
+    def on_left(self, identity: str) -> None:
+        if identity == CLIENT_IDENTITY:
+            self.session.client_left()
+
+    def on_data(self, identity: str, payload: bytes, topic: str) -> None:
+        """A bare JSON string: a command that begins with ``push_to_talk:``, else chat (heygen-streaming-v1 §2.3)."""
+        try:
+            said = json.loads(payload)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, str):
+            self._ignore()
+        elif said in _PUSH_TO_TALK:
+            self.session.touch()
+        else:
+            self.on_chat_text(said)
+
+    def on_microphone(self, identity: str, samples: NDArray[np.int16]) -> None:
+        self.hear(samples, SAMPLE_RATE)
+
+    def on_microphone_muted(self, identity: str, muted: bool) -> None:
+        """Nothing is done about it: a muted microphone is silent."""
+
+    # What the avatar does (PerformerListener): told to the room as data packets (heygen-streaming-v1 §2.1).
+
+    def on_speech_started(self, task_id: str) -> None:
+        self._tell("avatar_start_talking", task_id=task_id)
+
+    def on_speech_chunk(self, task_id: str, text: str) -> None:
+        self._tell("avatar_talking_message", task_id=task_id, message=text)
+
+    def on_speech_text_ended(self, task_id: str, text: str) -> None:
+        self._tell("avatar_end_message", task_id=task_id)
+
+    def on_speech_ended(self, task_id: str, duration_ms: float, interrupted: bool) -> None:
+        self._tell("avatar_stop_talking", task_id=task_id, duration_ms=duration_ms)
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        self._outbox.put_nowait(json.dumps({"type": event, **facts}).encode())
+
+    async def _deliver_forever(self) -> None:
+        """One task sends all events, so that their order is theirs."""
+        while True:
+            packet = await self._outbox.get()
+            try:
+                await self.stage.send_data(packet)
+            except Exception:
+                logger.exception("session %s: an event was not sent", self.session.id)
+            finally:
+                self._outbox.task_done()
+
+
+_SILENCE = 328  # 1 % of full scale: breath and hum of an open microphone stay below
+_WORD_MS = 400.0  # 150 words a minute
+_PUSH_TO_TALK = ("push_to_talk:start", "push_to_talk:stop")

@@ -1,0 +1,38 @@
+"""What the simulated account and its sessions may use up. Every time is in seconds and may be a fraction."""
+
+from __future__ import annotations
+
+from attrs import field, fields, frozen
+from attrs.validators import ge, gt
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The published limits of the service, each of which a test may shrink.
+
+    Attributes:
+        concurrent_sessions: sessions open at once (README of the official client: 3 on trial).
+        session_duration: a session's longest life (600 in every published sample of ``session_duration_limit``).
+        idle_timeout: how long a session lives without activity unless its ``activity_idle_timeout`` says otherwise.
+        no_client_timeout: how long a session lives without the user's participant in its room.
+        token_lifetime: how long a session token is good for (users report 401 on every call after an hour).
+        credits: what the account starts with (free plan: 10 a month).
+        credits_per_minute: the price of a minute.
+        billed_at_least: the shortest time a session is billed for.
+        text_length: the longest text of one task, in characters.
+    """
+
+    concurrent_sessions: int = field(default=3, validator=ge(0))
+    session_duration: float = field(default=600.0, validator=gt(0))
+    idle_timeout: float = field(default=120.0, validator=gt(0))
+    no_client_timeout: float = field(default=300.0, validator=gt(0))
+    token_lifetime: float = field(default=3600.0, validator=ge(0))
+    credits: float = field(default=10.0, validator=ge(0))
+    credits_per_minute: float = field(default=0.2, validator=ge(0))
+    billed_at_least: float = field(default=30.0, validator=ge(0))
+    text_length: int = field(default=1000, validator=gt(0))
+
+
+def limit_names() -> tuple[tuple[str, type], ...]:
+    """Each limit's name and type, for a command line that offers them all."""
+    return tuple((attribute.name, type(attribute.default)) for attribute in fields(Limits))

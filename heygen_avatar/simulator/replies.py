@@ -1,0 +1,161 @@
+"""HTTP as HeyGen speaks it: envelopes around data, refusals with the service's codes, bodies read field by field, CORS.
+
+Knows no session and no path. Whatever goes wrong in a handler leaves as JSON, never as a page or a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+from aiohttp import web
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MISSING_PARAMETER = 40001
+INVALID_PARAMETER = 40012
+
+
+class Refusal(Exception):
+    """A request is answered with an error: ``{"code": ..., "message": ...}`` and perhaps more keys."""
+
+    def __init__(self, status: int, code: int, message: str, **more: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"code": code, "message": message, **more}
+
+
+def success(data: object = None, **more: object) -> web.Response:
+    """The envelope of ``/v1`` calls (heygen-streaming-v1 §1.0)."""
+    return web.json_response({"code": 100, "message": "success", "data": data, **more})
+
+
+def plain_success(data: object) -> web.Response:
+    """The other envelope: ``create_token`` and the ``/v2`` calls (heygen-streaming-v1 §1.0)."""
+    return web.json_response({"error": None, "data": data})
+
+
+class Fields:
+    """The fields of a JSON object, read with types and ranges. Null counts as absent; unknown ones are ignored.
+
+    Every reading method raises a :class:`Refusal` that names the field and what it may be.
+    """
+
+    def __init__(self, values: Mapping[str, Any], prefix: str = "") -> None:
+        self._values = values
+        self._prefix = prefix
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise self._invalid(name, "a string")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            # Half a UTF-16 pair: JSON can spell it, no encoding can carry it on.
+            raise self._invalid(name, "text that UTF-8 can carry")
+        return value
+
+    def needed(self, name: str) -> str:
+        value = self.text(name)
+        if not value.strip():
+            raise Refusal(400, MISSING_PARAMETER, f"{self._prefix}{name} is required")
+        return value
+
+    def choice(self, name: str, allowed: Collection[str], default: str) -> str:
+        value = self.text(name, default)
+        if value not in allowed:
+            raise self._invalid(name, "one of " + ", ".join(sorted(allowed)))
+        return value
+
+    def number(self, name: str, low: float, high: float) -> float | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        # NaN, which Python's JSON reads, fails the comparison.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise self._invalid(name, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def whole(self, name: str, low: int, high: int) -> int | None:
+        value = self._values.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high):
+            raise self._invalid(name, f"a whole number from {low} to {high}")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self._invalid(name, "true or false")
+        return bool(value)
+
+    def inner(self, name: str) -> Fields:
+        """The fields of the object called ``name``; none if it is absent."""
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise self._invalid(name, "an object")
+        return Fields(value or {}, f"{self._prefix}{name}.")
+
+    def __contains__(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def _invalid(self, name: str, allowed: str) -> Refusal:
+        return Refusal(400, INVALID_PARAMETER, f"invalid parameter: {self._prefix}{name} must be {allowed}")
+
+
+async def read_json(request: web.Request) -> Any:
+    """The request's body as JSON; an empty body reads as an empty object."""
+    raw = await request.read()
+    if not raw.strip():
+        return {}
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Refusal(400, INVALID_PARAMETER, "invalid parameter: the body is not JSON") from None
+
+
+async def read_fields(request: web.Request) -> Fields:
+    """The request's body, which must be a JSON object."""
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise Refusal(400, INVALID_PARAMETER, "invalid parameter: the body must be a JSON object")
+    return Fields(body)
+
+
+@web.middleware
+async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals, unknown paths, wrong methods and our own failures all leave as an error envelope."""
+    if request.method == "OPTIONS":
+        # Browsers ask first for any path with our headers, and expect no authorization of that question.
+        return web.Response(status=204)
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return web.json_response(refusal.body, status=refusal.status)
+    except web.HTTPException as error:
+        # No published page gives codes for these; the status serves as the code.
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return web.json_response({"code": error.status, "message": error.reason}, status=error.status, headers=headers)
+    except ConnectionResetError:
+        raise
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return web.json_response({"code": 500, "message": "the simulator failed; see its log"}, status=500)
+
+
+async def allow_browsers(request: web.Request, response: web.StreamResponse) -> None:
+    """Let pages of any origin call us and read what we answer: the official client runs in a browser."""
+    headers = response.headers
+    headers["Access-Control-Allow-Origin"] = "*"
+    headers["Access-Control-Expose-Headers"] = "*"
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+        wanted = request.headers.get("Access-Control-Request-Headers")
+        headers["Access-Control-Allow-Headers"] = wanted or "authorization, content-type, x-api-key"
+        headers["Access-Control-Max-Age"] = "600"
+        # A page from a public address may reach a loopback one only with this (Private Network Access).
+        headers["Access-Control-Allow-Private-Network"] = "true"

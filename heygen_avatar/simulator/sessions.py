@@ -1,0 +1,264 @@
+"""The life of a session, whichever service it belongs to: states, time limits, billing, and how it ends.
+
+No wire format, no room, no speech: who opens a session gives it what is to be closed with it. Everything here runs on
+the simulator's event loop, but for the readings of :meth:`Session.record` and :class:`Sessions`, which any thread may
+take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from heygen_avatar.simulator.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+Closer = Callable[[], Awaitable[None]]
+
+
+class State(str, Enum):
+    """A session's state, as the service's list and its error messages name it."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class EndReason(str, Enum):
+    """Why a session ended."""
+
+    STOPPED = "stopped"
+    IDLE = "idle_timeout"
+    NO_CLIENT = "no_client"
+    DURATION = "duration_limit"
+    FAILED = "failed"
+    SIMULATOR_STOPPED = "simulator_stopped"
+
+
+@frozen(kw_only=True)
+class Terms:
+    """What one session was opened under; ``details`` is what its service's listings tell of it."""
+
+    service: str
+    duration: float
+    idle_timeout: float
+    no_client_timeout: float
+    billed_at_least: float
+    details: Mapping[str, Any] = field(factory=dict)
+
+
+class Session:
+    """One session. Its clock runs, and is billed, from the moment it is made."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.id = _time_based_id()
+        self.terms = terms
+        self.state = State.NEW
+        self.created_at = time.time()
+        self.end_reason: EndReason | None = None
+        self.ignored_messages = 0
+        self._clients = 0
+        self._avatar_is_in = False
+        self._busy = False
+        self._began = self._active = self._alone_since = time.monotonic()
+        self._ended: float | None = None
+        self._closers: list[Closer] = []
+        self._closing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
+
+    # What happens in a session.
+
+    @property
+    def is_open(self) -> bool:
+        return self._closing is None
+
+    @property
+    def has_client(self) -> bool:
+        """The user's participant is in the room."""
+        return self._clients > 0
+
+    @property
+    def is_talkable(self) -> bool:
+        """The avatar and the user are in the room: tasks are accepted (400006 was seen otherwise)."""
+        return self.state is State.CONNECTED and self.has_client
+
+    def touch(self) -> None:
+        """Something happened that counts as activity: the idle time starts anew."""
+        self._active = time.monotonic()
+
+    def set_busy(self, busy: bool) -> None:
+        """The avatar has something to say, or has said it all. While it has, the session is not idle."""
+        self._busy = busy
+        self.touch()
+        self._arm()
+
+    def begin(self) -> None:
+        """The avatar is on its way: from ``new`` to ``connecting``."""
+        self.state = State.CONNECTING
+
+    def avatar_entered(self) -> None:
+        """The avatar is in the room, heard and seen."""
+        self._avatar_is_in = True
+        self._advance()
+
+    def client_joined(self) -> None:
+        """The user's participant came. A second one of the same identity may come before the first is gone."""
+        self._clients += 1
+        self._advance()
+
+    def client_left(self) -> None:
+        """The user's participant went; the session waits for it for a while."""
+        self._clients -= 1
+        if not self._clients:
+            self._alone_since = time.monotonic()
+            self._arm()
+
+    def _advance(self) -> None:
+        if self.state is State.CONNECTING and self._avatar_is_in and self.has_client:
+            self.state = State.CONNECTED
+
+    # How it ends.
+
+    def close_with(self, closer: Closer) -> None:
+        """Call ``closer`` when the session ends; closers run in the order they were given."""
+        self._closers.append(closer)
+
+    async def end(self, reason: EndReason) -> None:
+        """End the session and return when all that belonged to it is closed. The first reason given counts."""
+        await asyncio.shield(self._begin_to_close(reason))
+
+    def _begin_to_close(self, reason: EndReason) -> asyncio.Task[None]:
+        if self._closing is None:
+            self.state = State.CLOSING
+            self.end_reason = reason
+            self._ended = time.monotonic()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._closing = self._loop.create_task(self._close(), name=f"end of session {self.id}")
+            logger.info("session %s ends: %s", self.id, reason.value)
+        return self._closing
+
+    async def _close(self) -> None:
+        while self._closers:
+            closer = self._closers.pop(0)
+            try:
+                await asyncio.wait_for(closer(), _CLOSING_SECONDS)
+            except Exception:
+                # The session is over all the same; a part that will not close must not keep the others open.
+                logger.exception("session %s: something did not close", self.id)
+        self.state = State.CLOSED
+
+    # Its time limits: one timer, set for the earliest.
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.is_open:
+            deadline, _ = self._next_deadline()
+            self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        deadline, reason = self._next_deadline()
+        if deadline <= time.monotonic():
+            self._begin_to_close(reason)
+        else:
+            self._arm()  # there was activity since the timer was set
+
+    def _next_deadline(self) -> tuple[float, EndReason]:
+        terms = self.terms
+        deadlines = [(self._began + terms.duration, EndReason.DURATION)]
+        if not self._busy:
+            deadlines.append((self._active + terms.idle_timeout, EndReason.IDLE))
+        if not self.has_client:
+            deadlines.append((self._alone_since + terms.no_client_timeout, EndReason.NO_CLIENT))
+        return min(deadlines)
+
+    # What is told of it.
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lived."""
+        return (time.monotonic() if self._ended is None else self._ended) - self._began
+
+    @property
+    def billable_seconds(self) -> int:
+        """30 s at least, then by the second, from the moment it was made (heygen-streaming-v1 §3)."""
+        return math.ceil(max(self.seconds, self.terms.billed_at_least))
+
+    def record(self) -> dict[str, Any]:
+        """What the simulator's owner is told of it."""
+        return {
+            "session_id": self.id,
+            "service": self.terms.service,
+            "state": self.state.value,
+            "created_at": self.created_at,
+            "billable_seconds": self.billable_seconds,
+            "end_reason": self.end_reason.value if self.end_reason else None,
+            "ignored_messages": self.ignored_messages,
+        }
+
+
+class Sessions:
+    """All sessions of the simulator's life, in the order in which they were made."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sessions: dict[str, Session] = {}
+
+    def open(self, terms: Terms) -> Session:
+        """Make a session. Whether the account may have one more is for the service to ask first, in its own words."""
+        session = Session(terms)
+        self._sessions[session.id] = session
+        logger.info("session %s made", session.id)
+        return session
+
+    def find(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def of(self, service: str) -> list[Session]:
+        """The service's sessions, open and ended."""
+        return [session for session in self.all() if session.terms.service == service]
+
+    def all(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    @property
+    def is_full(self) -> bool:
+        """No session more may be open at once. One that is closing still counts."""
+        open_sessions = sum(session.state is not State.CLOSED for session in self.all())
+        return open_sessions >= self._limits.concurrent_sessions
+
+    @property
+    def billed_seconds(self) -> int:
+        return sum(session.billable_seconds for session in self.all())
+
+    @property
+    def credits_left(self) -> float:
+        """What is left of the account's credits; never below nothing."""
+        return max(0.0, self._limits.credits - self.billed_seconds / 60 * self._limits.credits_per_minute)
+
+    async def end_all(self, reason: EndReason) -> None:
+        await asyncio.gather(*(session.end(reason) for session in self.all()))
+
+
+_CLOSING_SECONDS = 5.0
+
+
+def _time_based_id() -> str:
+    """A version 1 UUID, as the service's are, which does not give away this machine's network address."""
+    random_node = secrets.randbits(48) | 1 << 40  # the multicast bit marks a node that is no address (RFC 9562, 6.10)
+    return str(uuid.uuid1(node=random_node))
