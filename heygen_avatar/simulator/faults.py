@@ -20,7 +20,7 @@ from heygen_avatar.simulator.replies import Handler
 
 Kind = Literal["status", "delay", "hang", "cut", "malformed", "html", "lost"]
 
-_Check = Callable[[object, Attribute[Any], object], None]
+_Check = Callable[[object, "Attribute[Any]", object], None]
 
 
 def _seconds(_: object, attribute: Attribute[Any], value: object) -> None:
