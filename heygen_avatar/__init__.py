@@ -1,3 +1,41 @@
-"""A synchronous SDK for HeyGen's real-time avatars."""
+"""A synchronous SDK for HeyGen's real-time avatars: plain calls, no asyncio.
 
-from .version import __version__ as __version__
+::
+
+    from heygen_avatar import StreamingAvatar
+
+    with StreamingAvatar(api_key="...") as avatar:
+        avatar.create_start_avatar(avatar_name="default")
+        avatar.say("Hello, world!")
+
+Importing this package loads neither LiveKit nor numpy; starting a session does.
+"""
+
+import logging
+
+from .avatar import StreamingAvatar
+from .cleanup import stop_all
+from .errors import *  # noqa: F403
+from .errors import __all__ as _errors
+from .events import *  # noqa: F403
+from .events import __all__ as _events
+from .models import *  # noqa: F403
+from .models import __all__ as _models
+from .speech import Speech, SpeechOutcome
+from .transcript import Transcript, Turn
+from .version import __version__
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "Speech",
+    "SpeechOutcome",
+    "StreamingAvatar",
+    "Transcript",
+    "Turn",
+    "__version__",
+    "stop_all",
+    *_errors,
+    *_events,
+    *_models,
+]

@@ -11,6 +11,8 @@ import time
 
 from attrs import frozen
 
+from .errors import InvalidRequestError
+
 SLICE = 0.1
 """The longest single wait, in seconds."""
 
@@ -52,3 +54,12 @@ class Deadline:
             return False
         condition.wait(min(SLICE, self.left))
         return True
+
+
+def check_timeout(timeout: float | None) -> float:
+    """``timeout`` in seconds as given to a public method, checked before anything is done."""
+    if timeout is None:
+        return 0.0
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < 1e7:
+        raise InvalidRequestError(f"timeout must be a number of seconds, not {timeout!r}")
+    return float(timeout)

@@ -118,7 +118,7 @@ class Dispatcher:
         self.handler_errors = 0
         self.last_handler_error: BaseException | None = None
         self._sender = weakref.ref(sender)
-        self._threaded = threaded
+        self.threaded = threaded
         self._lock = threading.Lock()
         self._handlers: list[tuple[str, Handler, Callable[..., object]]] = []
         self._taps: list[Callable[[Event], None]] = []
@@ -232,7 +232,7 @@ class Dispatcher:
     def start(self) -> None:
         """Start the events thread if there is to be one and none runs."""
         with self._lock:
-            if not self._threaded or (self._thread is not None and not self._queue.closed):
+            if not self.threaded or (self._thread is not None and not self._queue.closed):
                 return
             if self._queue.closed:  # by the end of an earlier session
                 self._queue = EventQueue()

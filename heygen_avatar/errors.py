@@ -86,7 +86,7 @@ class MissingExtraError(HeyGenError, ImportError):
 
 
 class UsageError(HeyGenError, RuntimeError):
-    """A call that could only deadlock or corrupt: on the media thread, after a fork, a handler's wait for its own end."""
+    """A call that could only deadlock or corrupt: on the media thread, after a fork, in a handler for its own end."""
 
 
 class WaitTimeoutError(HeyGenError, TimeoutError):

@@ -60,6 +60,20 @@ class StreamingEvents(str, Enum):
         return self.value
 
 
+OWN_EVENTS = frozenset(
+    {
+        "stream_ready",
+        "stream_disconnected",
+        "connection_quality_changed",
+        "reconnecting",
+        "reconnected",
+        "events_dropped",
+        "error",
+    }
+)
+"""The events no server sends: one that claims such a name comes as ``server_<name>``, so that nobody is misled."""
+
+
 class ConnectionQuality(str, Enum):
     """How well the media flows (TypeScript's three values; LiveKit's POOR and LOST are BAD)."""
 
@@ -159,7 +173,7 @@ class AvatarTalkingMessage(Event):
 
 @frozen(kw_only=True)
 class AvatarEndMessage(Event):
-    """The text of a task is complete (the sound may go on). ``message`` is the whole text where the service sends it."""
+    """The text of a task is complete, the sound may go on. ``message`` is the whole text where the service gives it."""
 
     name = StreamingEvents.AVATAR_END_MESSAGE
     task_id: str = ""

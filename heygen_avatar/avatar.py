@@ -1,0 +1,426 @@
+"""The blocking facade: plain method calls on a HeyGen avatar, from scripts, notebooks and threads.
+
+It checks what it is given and waits for what was asked, nothing else: the wires are the connection's, the events the
+dispatcher's. All methods may be called from any thread and from handlers, save where a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from . import cleanup
+from .connection import STOP_TIMEOUT, Connection
+from .deadline import Deadline, check_timeout
+from .dispatch import Handler
+from .errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    SessionNotStartedError,
+    UsageError,
+)
+from .events import ConnectionQuality
+from .hearing import Hearing
+from .models import (
+    Service,
+    SpeakRequest,
+    StartAvatarRequest,
+    StartAvatarResponse,
+    TaskMode,
+    TaskType,
+    request_of,
+)
+from .protocols import Protocol
+from .protocols.streaming import StreamingProtocol
+from .rest import RestClient
+from .speech import Speech
+
+if TYPE_CHECKING:
+    from .media.frames import VideoFrame
+    from .media.recorder import Recording
+    from .media.streams import AudioFrames, VideoFrames
+
+__all__ = ["StreamingAvatar"]
+
+log = logging.getLogger("heygen_avatar.session")
+
+DEFAULT_BASE_PATH = "https://api.heygen.com"
+START_TIMEOUT = 60.0
+"""Seconds a start may take: 6 to 8 are usual, a minute was seen (v1 reference §3)."""
+
+SECONDS_A_CHARACTER = 0.2
+"""What SYNC waits for a text of this length beyond ``timeout``: the slowest rate, and something queued before it."""
+
+KEEP_ALIVE = 60.0
+"""Seconds between keep-alives, or half of a shorter ``activity_idle_timeout``."""
+
+H = TypeVar("H", bound=Handler)
+
+
+class StreamingAvatar(Hearing):
+    """A HeyGen avatar that one talks to with plain calls.
+
+    ::
+
+        with StreamingAvatar(api_key="...") as avatar:
+            avatar.on(StreamingEvents.AVATAR_TALKING_MESSAGE, lambda event: print(event.message))
+            avatar.create_start_avatar(avatar_name="default")
+            avatar.say("Hello, world!")
+
+    Args:
+        token: a session token, as ``streaming.create_token`` gives it: good for one session.
+        api_key: the account's key; a fresh token is fetched for each session. Default: ``$HEYGEN_API_KEY``.
+        base_path: the service's URL. Default: ``$HEYGEN_BASE_PATH``, then ``https://api.heygen.com``.
+        service: which of HeyGen's services.
+        dispatch: ``"thread"`` calls handlers in a thread of their own; ``"manual"`` only in :meth:`run_handlers`.
+        timeout: the deadline of each call in seconds, where the call names no other.
+        keep_alive: inside ``with``, keep an idle session from being ended by the service.
+
+    Raises:
+        ConfigurationError: neither a token nor a key, or one that cannot be sent.
+    """
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        api_key: str | None = None,
+        base_path: str | None = None,
+        service: Service = Service.HEYGEN,
+        dispatch: Literal["thread", "manual"] = "thread",
+        timeout: float = 30.0,
+        keep_alive: bool = True,
+    ) -> None:
+        if token is None and api_key is None:
+            api_key = os.environ.get("HEYGEN_API_KEY") or None
+        if token is None and api_key is None:
+            raise ConfigurationError("give token= or api_key=, or set HEYGEN_API_KEY in the environment")
+        if dispatch not in ("thread", "manual"):
+            raise ConfigurationError(f"dispatch must be 'thread' or 'manual', not {dispatch!r}")
+        check_timeout(timeout)
+        super().__init__(threaded=dispatch == "thread", timeout=timeout)
+        self._token = token
+        self._keep_alive = keep_alive
+        self._inside_with = False
+        self._rest = RestClient(
+            base_path or os.environ.get("HEYGEN_BASE_PATH") or DEFAULT_BASE_PATH, token=token, api_key=api_key
+        )
+        self._starting = threading.Lock()
+        weakref.finalize(self, _collected, self._holder).atexit = False
+
+    # -- a session's life
+
+    def create_start_avatar(
+        self, request: StartAvatarRequest | None = None, *, timeout: float = START_TIMEOUT, **fields: Any
+    ) -> StartAvatarResponse:
+        """Create a session and start it; return when the avatar is in the room with picture and sound.
+
+        A session of this object that still runs is ended first. If anything fails on the way, Ctrl-C included, the new
+        session is stopped again.
+
+        Args:
+            request: what to start with, or its fields as keywords (see :class:`StartAvatarRequest`).
+            timeout: seconds for everything together.
+
+        Raises:
+            InvalidRequestError: a field is out of range; nothing was sent.
+            AuthenticationError, AvatarNotFoundError, ConcurrentSessionLimitError, QuotaExceededError, APIError: the
+                service refused.
+            StartTimeoutError, SessionStartError: the session came, its media did not.
+        """
+        wanted = request_of(StartAvatarRequest, request, fields)
+        deadline = Deadline.after(check_timeout(timeout))
+        with self._one_start():
+            connection = self._create(wanted, deadline)
+            return self._start(connection, deadline)
+
+    def new_session(
+        self, request: StartAvatarRequest | None = None, *, timeout: float = START_TIMEOUT, **fields: Any
+    ) -> StartAvatarResponse:
+        """Create a session without starting it; :meth:`start_session` brings it to life.
+
+        It is billed from now on, and remembered: stopping, leaving ``with`` or the end of the process end it.
+        Takes and raises what :meth:`create_start_avatar` does.
+        """
+        wanted = request_of(StartAvatarRequest, request, fields)
+        with self._one_start():
+            connection = self._create(wanted, Deadline.after(check_timeout(timeout)))
+            assert connection.session is not None
+            return connection.session
+
+    def start_avatar(
+        self,
+        request: StartAvatarRequest | None = None,
+        session: StartAvatarResponse | None = None,
+        *,
+        timeout: float = START_TIMEOUT,
+        **fields: Any,
+    ) -> StartAvatarResponse:
+        """Start a session that was created elsewhere, by a backend that keeps the key, say.
+
+        Args:
+            request: what it was created with, or its fields as keywords: the transport and push-to-talk matter here.
+            session: what creating it returned.
+        """
+        wanted = request_of(StartAvatarRequest, request, fields)
+        if not isinstance(session, StartAvatarResponse):
+            raise InvalidRequestError("start_avatar() needs session=, a StartAvatarResponse; nothing was sent")
+        deadline = Deadline.after(check_timeout(timeout))
+        with self._one_start():
+            current = self._connection
+            if current is None or current.session_id != session.session_id or current.over:
+                self._end_previous()
+                current = self._new_connection(wanted)
+                current.adopt(session)
+            return self._start(current, deadline)
+
+    def start_session(self, *, timeout: float = START_TIMEOUT) -> StartAvatarResponse:
+        """Start the session that :meth:`new_session` created.
+
+        Raises:
+            SessionNotStartedError: there is none; otherwise as :meth:`create_start_avatar`.
+        """
+        deadline = Deadline.after(check_timeout(timeout))
+        with self._one_start():
+            connection = self._connection
+            if connection is None or connection.session is None:
+                raise SessionNotStartedError("start_session() needs a session: call new_session() first")
+            return self._start(connection, deadline)
+
+    def stop_avatar(self, *, timeout: float = STOP_TIMEOUT) -> None:
+        """End the session. The stop call goes first, then room and socket; what was queued for handlers is handled.
+
+        Does nothing when there is no session. Called from a handler, it does not wait for that handler.
+
+        Raises:
+            HeyGenError: the service could not be told; it is told again at the end of the process.
+        """
+        check_timeout(timeout)
+        connection = self._connection
+        if connection is not None:
+            connection.close(timeout)
+
+    def keep_alive(self) -> None:
+        """Reset the service's idle countdown (``activity_idle_timeout``)."""
+        connection, session = self._live()
+        connection.carry(connection.protocol.keep_alive(session.session_id), timeout=self._timeout)
+
+    # -- talking
+
+    def speak(
+        self,
+        text: str | SpeakRequest,
+        *,
+        task_type: TaskType | str | None = None,
+        task_mode: TaskMode | str | None = None,
+        timeout: float | None = None,
+    ) -> Speech:
+        """Let the avatar answer ``text`` (TALK, the default) or say it (REPEAT).
+
+        ASYNC, the default, returns at once. SYNC returns when the avatar has stopped talking: ``outcome`` of what is
+        returned says whether it spoke to the end or was interrupted.
+
+        Args:
+            text: 1 to 1,000 characters, or a :class:`SpeakRequest`.
+            timeout: seconds that SYNC waits at most. Default: the avatar's timeout and 0.2 s for each character.
+
+        Raises:
+            InvalidRequestError: the text is empty or too long; nothing was sent.
+            SessionClosedError: the session ended, before or meanwhile.
+            WaitTimeoutError: SYNC, and the avatar has not finished; it may still speak.
+            APIError, APIConnectionError: the service refused, or could not be reached.
+        """
+        request = _speak_request(text, task_type, task_mode)
+        connection, session = self._live()
+        envelope = connection.protocol.speak(session.session_id, request, connection.request.voice_chat_transport)
+        speech = Speech(request, self.interrupt, session.session_id)
+        if timeout is None:
+            timeout = self._timeout + (SECONDS_A_CHARACTER * len(request.text) if _is_sync(request) else 0.0)
+        deadline = Deadline.after(check_timeout(timeout))
+        if request.task_type is TaskType.TALK:
+            self._transcript.typed(request.text, time.time())
+        connection.give_task(speech, envelope, deadline, wait=_is_sync(request))
+        return speech
+
+    def say(self, text: str, *, timeout: float | None = None) -> Speech:
+        """Say exactly ``text`` and return when it is said: ``speak`` with REPEAT and SYNC."""
+        return self.speak(text, task_type=TaskType.REPEAT, task_mode=TaskMode.SYNC, timeout=timeout)
+
+    def interrupt(self) -> None:
+        """Silence the avatar; what is queued behind the running task is dropped. Nothing happens if it is silent."""
+        connection, session = self._live()
+        affected = connection.book.interrupting()
+        try:
+            connection.carry(connection.protocol.interrupt(session.session_id), timeout=self._timeout)
+        except BaseException:
+            connection.book.not_interrupted(affected)
+            raise
+        connection.book.interrupted(affected)
+
+    def start_listening(self) -> None:
+        """Let the avatar take its listening pose (it does not turn a microphone on)."""
+        connection, session = self._live()
+        connection.carry(connection.protocol.start_listening(session.session_id), timeout=self._timeout)
+
+    def stop_listening(self) -> None:
+        """Let the avatar leave its listening pose."""
+        connection, session = self._live()
+        connection.carry(connection.protocol.stop_listening(session.session_id), timeout=self._timeout)
+
+    # -- picture and sound
+
+    def video_frames(self) -> VideoFrames:
+        """Iterate over the avatar's picture as it comes: always the newest frame, missed ones are counted.
+
+        The avatar's video is received and decoded only while somebody reads it.
+        """
+        from .media.streams import VideoFrames
+
+        return VideoFrames(self._live()[0].wires.room)
+
+    def audio_frames(self, *, sample_rate: int = 48_000, num_channels: int = 1, frame_ms: int = 20) -> AudioFrames:
+        """Iterate over the avatar's sound as it comes, int16, resampled as asked; silence is sound too."""
+        from .media.streams import AudioFrames
+
+        room = self._live()[0].wires.room
+        return AudioFrames(room, sample_rate=sample_rate, num_channels=num_channels, frame_ms=frame_ms)
+
+    def snapshot(self, *, timeout: float = 10.0) -> VideoFrame:
+        """The avatar's picture as it is now; shows itself in a notebook.
+
+        Raises:
+            MediaError, WaitTimeoutError: no picture came.
+        """
+        check_timeout(timeout)
+        with self.video_frames() as frames:
+            return frames.read(timeout=timeout)
+
+    def record(self, path: str | PathLike[str]) -> Recording:
+        """Record picture and sound to an MP4 file until ``stop()``, the end of ``with``, or the session's end.
+
+        Needs the extra ``record``. What is written can be played even if the process is killed.
+        """
+        from .media.recorder import Recording
+
+        return Recording(self._live()[0].wires.room, path)
+
+    # -- facts
+
+    @property
+    def connection_quality(self) -> ConnectionQuality:
+        """How well the media flows, as last heard."""
+        return ConnectionQuality.UNKNOWN if self._connection is None else self._connection.quality
+
+    def __enter__(self) -> StreamingAvatar:
+        self._inside_with = True
+        if self._connection is not None and not self._connection.over:
+            self._keep_it_alive(self._connection)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._inside_with = False
+        # After Ctrl-C the user wants out: closing is short then, and what it cannot do in time is done at exit.
+        self.stop_avatar(timeout=3.0 if kind is not None and issubclass(kind, KeyboardInterrupt) else STOP_TIMEOUT)
+
+    def __repr__(self) -> str:
+        return f"<StreamingAvatar {self.state}{f', session {self.session_id}' if self.session_id else ''}>"
+
+    # -- inside
+
+    def _live(self) -> tuple[Connection, StartAvatarResponse]:
+        connection = self._connection
+        if connection is None:
+            raise SessionNotStartedError("there is no session yet: call create_start_avatar() first")
+        return connection, connection.require_live()
+
+    @contextmanager
+    def _one_start(self) -> Iterator[None]:
+        if not self._starting.acquire(blocking=False):
+            raise UsageError("this avatar is being started by another thread; use one StreamingAvatar per session")
+        try:
+            yield
+        finally:
+            self._starting.release()
+
+    def _end_previous(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._transcript.clear()
+
+    def _new_connection(self, request: StartAvatarRequest) -> Connection:
+        protocol: Protocol = StreamingProtocol()
+        connection = Connection(
+            rest=self._rest, token=self._token, protocol=protocol, request=request, dispatcher=self._dispatcher
+        )
+        self._holder[:] = [connection]
+        return connection
+
+    def _create(self, request: StartAvatarRequest, deadline: Deadline) -> Connection:
+        self._end_previous()
+        from .engine import engine
+
+        engine().warm_up()  # loads the native library while the service thinks
+        connection = self._new_connection(request)
+        with _stopping_on_failure(connection):
+            connection.create(min(deadline.left, max(self._timeout, deadline.left)))
+        return connection
+
+    def _start(self, connection: Connection, deadline: Deadline) -> StartAvatarResponse:
+        with _stopping_on_failure(connection):
+            connection.start(deadline)
+        if self._inside_with:
+            self._keep_it_alive(connection)
+        assert connection.session is not None
+        return connection.session
+
+    def _keep_it_alive(self, connection: Connection) -> None:
+        if self._keep_alive and not connection.request.disable_idle_timeout:
+            idle = connection.request.activity_idle_timeout or 2 * KEEP_ALIVE
+            connection.keep_alive_every(min(KEEP_ALIVE, idle / 2))
+
+
+@contextmanager
+def _stopping_on_failure(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        budget = 3.0 if isinstance(error, KeyboardInterrupt) else STOP_TIMEOUT
+        try:
+            connection.close(budget, why="its start failed")
+        except Exception as trouble:
+            cleanup.log.warning(
+                "session %s, whose start failed, could not be stopped yet: %s", connection.session_id, trouble
+            )
+        raise
+
+
+def _collected(holder: list[Connection]) -> None:
+    """The avatar was garbage: end what it left open, in a thread, since a collection may happen anywhere."""
+    for connection in holder:
+        if not connection.over:
+            cleanup.stop_in_background(connection, why="its avatar was garbage collected")
+
+
+def _speak_request(
+    text: str | SpeakRequest, task_type: TaskType | str | None, task_mode: TaskMode | str | None
+) -> SpeakRequest:
+    fields: Mapping[str, Any] = {
+        name: value for name, value in (("task_type", task_type), ("task_mode", task_mode)) if value is not None
+    }
+    if isinstance(text, SpeakRequest):
+        return request_of(SpeakRequest, text, fields)
+    return request_of(SpeakRequest, None, {"text": text, **fields})
+
+
+def _is_sync(request: SpeakRequest) -> bool:
+    return request.task_mode is TaskMode.SYNC

@@ -1,0 +1,500 @@
+"""One session's wires, from its create call to its confirmed end: carries envelopes out, feeds what it hears.
+
+It knows when a session lives and when it is over, and sees to it that it is stopped. What the envelopes mean is the
+protocol's; whom the events reach is the dispatcher's. It never holds the user's avatar.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from . import cleanup
+from .deadline import SLICE, Deadline
+from .dispatch import Dispatcher
+from .engine import at_exit, engine, running_engine
+from .errors import (
+    APIConnectionError,
+    AuthenticationError,
+    HeyGenError,
+    SessionClosedError,
+    SessionNotFoundError,
+    SessionNotStartedError,
+    SessionStateError,
+    StartTimeoutError,
+    UsageError,
+    WaitTimeoutError,
+)
+from .events import (
+    ConnectionQuality,
+    ConnectionQualityChanged,
+    DisconnectReason,
+    ErrorOccurred,
+    Event,
+    Reconnected,
+    Reconnecting,
+    StreamDisconnected,
+    StreamReady,
+)
+from .models import SessionState, StartAvatarRequest, StartAvatarResponse
+from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage, WireError
+from .rest import Reply, RestClient
+from .speech import Speech, SpeechBook
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .wires import Wires
+
+log = logging.getLogger("heygen_avatar.session")
+
+STOP_TIMEOUT = 10.0
+"""Seconds a stop call may take, all retries included."""
+
+LEAVE_TIMEOUT = 4.0
+"""Seconds that leaving room and socket may take; by then the session is stopped, so it costs nothing any more."""
+
+_numbers = count(1)
+
+
+class Connection:
+    """A session. Its methods block, in any thread but the media thread; its ``on_*`` are called there."""
+
+    def __init__(
+        self,
+        *,
+        rest: RestClient,
+        token: str | None,
+        protocol: Protocol,
+        request: StartAvatarRequest,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self.rest = rest
+        self._token = token
+        self.protocol = protocol
+        self.request = request
+        self.session: StartAvatarResponse | None = None
+        self.book = SpeechBook("")
+        self.quality = ConnectionQuality.UNKNOWN
+        self.ready_at: float | None = None
+        self._state = SessionState.INACTIVE
+        self._dispatcher = weakref.ref(dispatcher)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._answered = threading.Event()  # the create call has had its outcome
+        self._ready = threading.Event()
+        self._ended = threading.Event()
+        self._closed = threading.Event()
+        self._closing = False
+        self._costs_nothing = False
+        self._end_reason: DisconnectReason | None = None
+        self._end_text = ""
+        self._wires: Wires | None = None
+        self._keep_alive: threading.Thread | None = None
+
+    # -- facts
+
+    @property
+    def session_id(self) -> str | None:
+        return None if self.session is None else self.session.session_id
+
+    @property
+    def state(self) -> SessionState:
+        return self._state
+
+    @property
+    def wires(self) -> Wires:
+        """The room and the chat socket of a session that is ready."""
+        self.require_live()
+        assert self._wires is not None
+        return self._wires
+
+    @property
+    def over(self) -> bool:
+        return self._closing or self._ended.is_set()
+
+    def require_live(self) -> StartAvatarResponse:
+        """The session, or the error that says why there is none to command."""
+        if self._pid != os.getpid():
+            raise UsageError(
+                f"session {self.session_id} belongs to the process that started it; after a fork, start one of its own"
+            )
+        if self.over:
+            raise SessionClosedError(
+                f"session {self.session_id} has ended ({self.end_text}); create_start_avatar() starts a new one",
+                session_id=self.session_id,
+                reason=self.end_text,
+            )
+        if self.session is None or not self._ready.is_set():
+            raise SessionNotStartedError(
+                "the session is not started yet: wait for create_start_avatar() to return", session_id=self.session_id
+            )
+        return self.session
+
+    @property
+    def end_text(self) -> str:
+        """Why it ended, in words."""
+        if self._end_text:
+            return self._end_text
+        return "stopped here" if self._end_reason is None else self._end_reason.text
+
+    # -- beginning
+
+    def create(self, timeout: float) -> StartAvatarResponse:
+        """Make the session. From before the call is sent, it is registered to be stopped.
+
+        The reply is taken in on the thread that receives it: if this caller has been interrupted or has run out of
+        time, nobody else would ever learn the id of a session that already costs money.
+        """
+        cleanup.register(self)
+        deadline = Deadline.after(timeout)
+        try:
+            if self._token is None:
+                reply = self.rest.call(self.protocol.token(self.request), timeout=deadline.left)
+                self._token = self.protocol.read_token(reply)
+            call = self.protocol.new_session(self.request)
+        except BaseException:
+            self._never_was()
+            raise
+        self._call(call, deadline.left, receive=self._created, failed=self._not_created)
+        if self.session is None:
+            raise APIConnectionError("the service's reply to the create call names no session")
+        return self.session
+
+    def adopt(self, session: StartAvatarResponse) -> None:
+        """Take over a session that somebody else has created (a backend, say): ours to stop from now on."""
+        cleanup.register(self)
+        self._take(session)
+
+    def _created(self, data: Any) -> None:
+        try:
+            self._take(self.protocol.read_session(data))
+        except WireError:
+            self._never_was()
+            raise
+
+    def _take(self, session: StartAvatarResponse) -> None:
+        with self._lock:
+            self.session = session
+            self.book = SpeechBook(session.session_id)
+            abandoned = self._closing
+            self._answered.set()
+        if abandoned:
+            # close() came first and found no id to stop. Both look at _closing and session under the lock, so one of
+            # the two always stops the session.
+            cleanup.stop_in_background(self, why="its start was given up")
+
+    def _not_created(self, error: BaseException) -> None:
+        self._never_was()
+
+    def _never_was(self) -> None:
+        self._costs_nothing = True
+        self._state = SessionState.DISCONNECTED
+        self._answered.set()
+        cleanup.forget(self)
+
+    def start(self, deadline: Deadline) -> None:
+        """Bring the session to life and return when the avatar is in the room with picture and sound.
+
+        Order as the official client's: start call, room, chat socket; the last two side by side.
+        """
+        assert self.session is not None
+        self._state = SessionState.CONNECTING
+        dispatcher = self._dispatcher()
+        if dispatcher is not None:
+            dispatcher.start()
+        reply = self._call(self.protocol.start(self.session), deadline.left)
+        self.session = self.protocol.read_started(self.session, reply)
+        engine().when_dead(self._on_engine_death)
+        try:
+            engine().call(self._connect(), timeout=deadline.left, what=f"connecting session {self.session_id}")
+        except WaitTimeoutError:
+            raise self._too_late("its room or chat socket could not be reached") from None
+        while not self._ready.is_set():
+            if self.over:
+                self._raise_ended_early()
+            if deadline.passed:
+                raise self._too_late("the avatar did not appear in the room")
+            Deadline.after(min(0.1, deadline.left)).wait(self._ready)
+
+    def _too_late(self, what: str) -> StartTimeoutError:
+        return StartTimeoutError(
+            f"session {self.session_id} was not ready in time: {what}. It was stopped again; try a larger timeout=",
+            session_id=self.session_id,
+        )
+
+    def _raise_ended_early(self) -> None:
+        raise SessionClosedError(
+            f"session {self.session_id} ended while it was being started ({self.end_text})",
+            session_id=self.session_id,
+            reason=self.end_text,
+        )
+
+    async def _connect(self) -> None:
+        from .wires import Wires
+
+        assert self.session is not None
+        if self.over:  # stop_avatar() in another thread was faster
+            self._raise_ended_early()
+        self._wires = Wires(self.session.session_id, self, avatar_identity=self.protocol.avatar_identity)
+        await self._wires.connect(self.session.url, self.session.access_token, self._chat())
+
+    def _chat(self) -> Channel | None:
+        from .channel import Channel
+
+        assert self.session is not None
+        url = self.protocol.socket_url(self.rest.base_path, self.session, self.request, self._token or "")
+        if url is None:
+            return None
+        return Channel(
+            url,
+            name=f"chat socket of session {self.session_id}",
+            hear=self._hear_socket,
+            lost=lambda: self._publish(Reconnecting(channel="chat", received_at=time.time())),
+            found=lambda: self._publish(Reconnected(channel="chat", received_at=time.time())),
+            failed=lambda error: self._publish(ErrorOccurred(error=error, received_at=time.time())),
+        )
+
+    # -- carrying
+
+    def carry(self, envelope: Envelope, *, timeout: float) -> Any:
+        """Send ``envelope`` by the wire it is for; what a REST call answers is returned.
+
+        While the room or the socket is being reconnected, this waits for it up to the deadline.
+        """
+        match envelope:
+            case RestCall():
+                return self._call(envelope, timeout)
+            case DataMessage():
+                what = f"sending a message to session {self.session_id}"
+                sending = self.wires.send_data(envelope.payload, envelope.topic)
+            case SocketMessage():
+                what = f"sending on the chat socket of session {self.session_id}"
+                sending = self.wires.send_socket(envelope.payload)
+        engine().call(sending, timeout=timeout, what=what)
+        return None
+
+    def _call(self, call: RestCall, timeout: float, **how: Any) -> Any:
+        return self.rest.call(call, token=self._token, timeout=timeout, **how)
+
+    def give_task(self, speech: Speech, envelope: Envelope, deadline: Deadline, *, wait: bool) -> None:
+        """Send a spoken task; with ``wait``, return when it is over.
+
+        A SYNC task's reply may come late or never (v1 reference §1.4), so what is heard counts, not the reply alone.
+        """
+        book = self.book
+        book.sent(speech, reply_follows=isinstance(envelope, RestCall))
+        try:
+            if isinstance(envelope, RestCall):
+                reply = self.rest.begin(
+                    envelope,
+                    token=self._token,
+                    timeout=deadline.left,
+                    receive=lambda data: book.named(speech, *self.protocol.read_task(data)),
+                )
+                self._watch(speech, reply, deadline, until_spoken=wait)
+            else:
+                self.carry(envelope, timeout=deadline.left)
+        except (HeyGenError, KeyboardInterrupt):
+            if not speech.started:
+                book.failed(speech)
+            raise
+        if wait:
+            speech.wait(deadline.left)
+
+    def _watch(self, speech: Speech, reply: Reply, deadline: Deadline, *, until_spoken: bool) -> None:
+        """Wait for the reply, or for what makes it needless."""
+        try:
+            while not reply.wait(Deadline.after(min(SLICE, deadline.left))):
+                self.book.give_up_replies()
+                if until_spoken and speech.done:
+                    return
+                if deadline.passed:
+                    raise WaitTimeoutError(
+                        f"the service has not taken {speech!r} in time; session {self.session_id} goes on"
+                    )
+            reply.result()
+        finally:
+            reply.abandon()
+
+    def keep_alive_every(self, seconds: float) -> None:
+        """Tell the service in the background that the session is still wanted, until it ends."""
+        if self._keep_alive is None and self.session is not None:
+            self._keep_alive = threading.Thread(
+                target=self._keep_alive_loop, args=(seconds,), name=f"heygen-keepalive-{next(_numbers)}", daemon=True
+            )
+            self._keep_alive.start()
+
+    def _keep_alive_loop(self, seconds: float) -> None:
+        assert self.session is not None
+        while not self._ended.wait(seconds):
+            try:
+                self.carry(self.protocol.keep_alive(self.session.session_id), timeout=min(seconds, STOP_TIMEOUT))
+            except HeyGenError as error:
+                if not self.over:
+                    self._publish(ErrorOccurred(error=error, received_at=time.time()))
+
+    # -- hearing: on the media thread
+
+    def on_data(self, payload: bytes, topic: str, identity: str | None) -> None:
+        self._hear(lambda at: self.protocol.read_data(payload, topic, received_at=at), "data packet")
+
+    def _hear_socket(self, message: bytes | str) -> None:
+        self._hear(lambda at: self.protocol.read_socket(message, received_at=at), "socket message")
+
+    def _hear(self, read: Callable[[float], Event | None], what: str) -> None:
+        try:
+            event = read(time.time())
+        except WireError as error:
+            log.warning("session %s: a %s made no sense and was left out: %s", self.session_id, what, error)
+            return
+        if event is not None:
+            self._publish(event)
+
+    def on_stream_ready(self) -> None:
+        if self._ready.is_set():
+            return
+        self.ready_at = time.monotonic()
+        self._state = SessionState.CONNECTED
+        self._ready.set()
+        self._publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
+
+    def on_quality(self, quality: ConnectionQuality) -> None:
+        self.quality = quality
+        self._publish(ConnectionQualityChanged(quality=quality, received_at=time.time()))
+
+    def on_reconnecting(self) -> None:
+        if self._wires is not None:
+            self._wires.room_flows(False)
+        if self._state is SessionState.CONNECTED:
+            self._state = SessionState.RECONNECTING
+        self._publish(Reconnecting(channel="room", received_at=time.time()))
+
+    def on_reconnected(self) -> None:
+        if self._wires is not None:
+            self._wires.room_flows(True)
+        if self._state is SessionState.RECONNECTING:
+            self._state = SessionState.CONNECTED
+        self._publish(Reconnected(channel="room", received_at=time.time()))
+
+    def on_disconnected(self, reason: DisconnectReason) -> None:
+        self._finish(DisconnectReason.CLIENT_INITIATED if self._closing else reason)
+        if self._wires is not None:
+            self._wires.gone()
+        if not self._closing:
+            # A room that was lost says nothing of the session behind it, which may go on and cost: stop it.
+            cleanup.stop_in_background(self, why=reason.text)
+
+    def _on_engine_death(self) -> None:
+        self._finish(DisconnectReason.UNKNOWN_REASON)
+        if not self._closing:
+            cleanup.stop_in_background(self, why="the media thread has ended")
+
+    def _publish(self, event: Event) -> None:
+        self.book.hear(event)
+        dispatcher = self._dispatcher()
+        if dispatcher is not None:
+            dispatcher.publish(event)
+
+    # -- ending
+
+    def close(self, timeout: float = STOP_TIMEOUT, *, why: str = "stopped here") -> bool:
+        """End the session: its stop call first, then room and socket, then the events thread.
+
+        Idempotent; a second caller waits for the first, and tries the stop call again if it had failed.
+
+        Raises:
+            HeyGenError: the service could not be told to stop. The session stays registered and is tried again at exit.
+        """
+        if self._pid != os.getpid():
+            return True
+        deadline = Deadline.after(timeout)
+        with self._lock:
+            first, self._closing = not self._closing, True
+            if first and not self._end_text and self._end_reason is None:
+                self._end_text = why
+        if first:
+            self._close(deadline)
+        else:
+            dispatcher = self._dispatcher()
+            if not self._closed.is_set() and not (dispatcher is not None and dispatcher.in_handler):
+                deadline.wait(self._closed)
+            self._stop(deadline)
+        return self._costs_nothing
+
+    def _close(self, deadline: Deadline) -> None:
+        if self._state is not SessionState.DISCONNECTED:
+            self._state = SessionState.DISCONNECTING
+        try:
+            self._stop(deadline)
+        finally:
+            try:
+                self._leave(deadline)
+            finally:
+                self._finish(DisconnectReason.CLIENT_INITIATED)
+                self._closed.set()
+                dispatcher = self._dispatcher()
+                if dispatcher is not None:
+                    dispatcher.stop(Deadline.after(min(1.0, max(0.1, deadline.left))))
+
+    def _stop(self, deadline: Deadline) -> None:
+        if not self._answered.is_set():
+            # Ctrl-C or a deadline during the create call: give the reply, and with it the id, a moment to come. If it
+            # comes later still, the thread that receives it stops the session.
+            deadline.wait(self._answered)
+        if self._costs_nothing or self.session is None:
+            return
+        call = self.protocol.stop(self.session.session_id)
+        try:
+            try:
+                self._call(call, max(0.5, min(deadline.left, STOP_TIMEOUT)))
+            except AuthenticationError:
+                # A session token lives shorter than a long session may (an hour was seen); the account's key does not.
+                if not self.rest.api_key:
+                    raise
+                self._call(evolve(call, auth="key"), max(0.5, min(deadline.left, STOP_TIMEOUT)))
+        except (SessionStateError, SessionNotFoundError):
+            pass  # it was over already
+        self._costs_nothing = True
+        cleanup.forget(self)
+
+    def _leave(self, deadline: Deadline) -> None:
+        running = running_engine()
+        if running is None or self._wires is None or running.is_current():
+            return
+        with suppress(HeyGenError):
+            running.call(self._wires.disconnect(), timeout=max(0.5, min(deadline.left, LEAVE_TIMEOUT)), what="leaving")
+
+    def _finish(self, reason: DisconnectReason) -> None:
+        with self._lock:
+            if self._ended.is_set():
+                return
+            self._end_reason = reason
+            self._state = SessionState.DISCONNECTED
+            self._ended.set()
+        self.book.end(self.end_text)
+        if self.session is not None:
+            self._publish(
+                StreamDisconnected(session_id=self.session.session_id, reason=reason, received_at=time.time())
+            )
+        dispatcher = self._dispatcher()
+        if dispatcher is not None:
+            dispatcher.end_listeners()
+
+
+def _close_all_at_exit() -> None:
+    cleanup.stop_all()
+    running = running_engine()
+    if running is not None:
+        running.stop(2.0)
+
+
+at_exit(_close_all_at_exit)
