@@ -258,7 +258,7 @@ class Connection:
             url,
             name=f"chat socket of session {self.session_id}",
             hear=self._hear_socket,
-            lost=lambda: self._publish(Reconnecting(channel="chat", received_at=time.time())),
+            lost=self._chat_lost,
             found=lambda: self._publish(Reconnected(channel="chat", received_at=time.time())),
             failed=lambda error: self._publish(ErrorOccurred(error=error, received_at=time.time())),
         )
@@ -358,6 +358,10 @@ class Connection:
             return
         if event is not None:
             self._publish(event)
+
+    def _chat_lost(self) -> None:
+        if not self.over:  # the service closes the socket of a session that was stopped
+            self._publish(Reconnecting(channel="chat", received_at=time.time()))
 
     def on_stream_ready(self) -> None:
         if self._ready.is_set():

@@ -54,6 +54,7 @@ class _OpenTurn:
     chunks: list[str]
     complete: bool = False
     open: bool = True
+    echo: str | None = None  # of a typed turn: as much of it as the service has told back; None once that is over
 
     def freeze(self) -> Turn:
         return Turn(
@@ -93,9 +94,9 @@ class Transcript(Sequence[Turn]):
                 self._close_all()
 
     def typed(self, text: str, at: float) -> None:
-        """The user's side of a typed TALK, which the service does not tell back."""
+        """The user's side of a typed TALK. Whether the service tells it back is not documented: either way, one turn."""
         with self._lock:
-            self._turns.append(_OpenTurn("user", "", at, at, [text], complete=True, open=False))
+            self._turns.append(_OpenTurn("user", "", at, at, [text], complete=True, open=False, echo=""))
 
     def clear(self) -> None:
         """Forget all turns."""
@@ -149,6 +150,8 @@ class Transcript(Sequence[Turn]):
 
     def _chunk(self, speaker: Speaker, task_id: str, text: str, at: float) -> None:
         with self._lock:
+            if speaker == "user" and self._is_echo(task_id, text):
+                return
             turn = self._open_turn(speaker, task_id)
             if turn is None:
                 turn = _OpenTurn(speaker, task_id, at, at, [])
@@ -158,6 +161,8 @@ class Transcript(Sequence[Turn]):
 
     def _end(self, speaker: Speaker, task_id: str, full_text: str, at: float) -> None:
         with self._lock:
+            if speaker == "user" and self._is_echo(task_id, full_text, ended=True):
+                return
             turn = self._open_turn(speaker, task_id)
             if turn is None:
                 if not full_text:
@@ -177,6 +182,18 @@ class Transcript(Sequence[Turn]):
         with self._lock:
             for turn in reversed(self._turns):
                 turn.open = False
+
+    def _is_echo(self, task_id: str, heard: str, *, ended: bool = False) -> bool:
+        """Whether this is a typed turn told back; if so, the turn learns its task."""
+        for turn in self._turns[-16:]:
+            if turn.echo is None or turn.task_id not in ("", task_id):
+                continue
+            typed = "".join(turn.chunks)
+            echo = heard or turn.echo if ended else turn.echo + heard
+            if echo and typed.strip().startswith(echo.strip()):
+                turn.task_id, turn.echo = task_id, None if ended else echo
+                return True
+        return False
 
     def _open_turn(self, speaker: Speaker, task_id: str) -> _OpenTurn | None:
         # The few open turns are the newest: looking back a little keeps a long conversation cheap.

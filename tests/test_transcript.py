@@ -112,3 +112,20 @@ def test_clearing_forgets_all_turns():
     transcript = heard(UserEndMessage(message="x"))
     transcript.clear()
     assert list(transcript) == []
+
+
+def test_a_typed_turn_that_the_service_tells_back_stays_one_turn():
+    transcript = Transcript()
+    transcript.typed("What is a prime?", 5.0)
+    transcript.hear(UserTalkingMessage(task_id="7", message="What is "))
+    transcript.hear(UserTalkingMessage(task_id="7", message="a prime?"))
+    transcript.hear(UserEndMessage(task_id="7"))
+    assert [(turn.text, turn.task_id) for turn in transcript] == [("What is a prime?", "7")]
+
+
+def test_something_else_that_was_heard_after_a_typed_turn_is_a_turn_of_its_own():
+    transcript = Transcript()
+    transcript.typed("What is a prime?", 5.0)
+    transcript.hear(UserTalkingMessage(message="Hello?"))
+    transcript.hear(UserEndMessage())
+    assert [turn.text for turn in transcript] == ["What is a prime?", "Hello?"]
