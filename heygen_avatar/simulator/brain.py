@@ -137,7 +137,7 @@ _NAME = r"(?-i:([A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)?))"
 _OWN_NAME = re.compile(rf"\b(?:your name is|you are called|you are|you're|named) {_NAME}", re.IGNORECASE)
 _USER_NAME = re.compile(rf"\b(?:my name is|my name's|i am called|call me|i am|i'm) {_NAME}", re.IGNORECASE)
 _ASKS_OWN_NAME = re.compile(r"\b(?:what(?:'s| is) your name|who are you|who am i talking to)\b", re.IGNORECASE)
-_ASKS_USER_NAME = re.compile(r"\b(?:what(?:'s| is) my name|who am i|remember my name)\b(?! talking)", re.IGNORECASE)
+_ASKS_USER_NAME = re.compile(r"\b(?:what(?:'s| is) my name|who am i|remember my name)\b", re.IGNORECASE)
 # A prompt's orders to the avatar are not facts to be quoted at the user.
 _INSTRUCTION = re.compile(
     r"(?:you are|you're|your|you|act|always|never|do not|don't|be|keep|speak|answer|respond|please|use)\b",

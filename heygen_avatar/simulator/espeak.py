@@ -24,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class EspeakVoice:
-    """Real words in about a hundred languages. The same text and delivery always give the same samples."""
+    """Real words in about a hundred languages.
+
+    The same text sounds the same but is not the same samples: the library's slight flutter of the pitch runs on from
+    one utterance to the next.
+    """
 
     def __init__(self) -> None:
         with _lock:

@@ -149,7 +149,8 @@ class _Pieces:
         self._eyes_box = self._box(*_grown(portrait.EYES_BOX, margin))
         self.strip: Box = (0, _even(height * (1 - portrait.CAPTION_HEIGHT) + 1), width, height)
         self.backdrop = _as_piece(self._backdrop, 0, 0)
-        self.font = ImageFont.load_default(max(8, round((height - self.strip[1]) * 0.5)))
+        # As large as the strip allows, unless the picture is so narrow that its three texts would meet.
+        self.font = ImageFont.load_default(max(8, round(min((height - self.strip[1]) * 0.5, width / 34))))
         self.digits = _drawn_digits(self.font, height - self.strip[1])
         for pose in range(_POSES):
             self.head(pose)

@@ -52,6 +52,8 @@ class Line:
         """What has been said of it."""
         self.started = False
         self.complete = False
+        self.broken = False
+        """The rest of it cannot be had: it ends as an interrupted line does, where what there is of it ends."""
         self.over = False
         self.pending = 0
         """Samples that wait to be taken."""
@@ -78,6 +80,10 @@ class Line:
     def end(self) -> None:
         """Nothing more will be appended."""
         self.complete = True
+
+    def break_off(self) -> None:
+        """The rest cannot be had; what was appended is still heard."""
+        self.complete = self.broken = True
 
     @property
     def ready(self) -> bool:
@@ -106,9 +112,9 @@ class Line:
         while self._cues and (last or self._cues[0].at < self._taken):
             texts.append(self._cues.popleft().text)
         self.said += "".join(texts)
-        text_ends = self.text is not None and self.complete and not self._cues and not self._text_ended
-        self._text_ended |= text_ends
-        return Block(samples, tuple(texts), text_ends)
+        text_ends = self.complete and not self.broken and not self._cues and self.text is not None
+        text_ended, self._text_ended = text_ends and not self._text_ended, text_ends
+        return Block(samples, tuple(texts), text_ended)
 
     def finish(self, *, interrupted: bool) -> None:
         """The line is over: resolve its result."""

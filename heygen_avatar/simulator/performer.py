@@ -193,13 +193,7 @@ class Performer:
                 await self._write(script)
             except Exception:
                 logger.exception("task %s cannot be spoken", script.line.task_id)
-                # Not from here: a listener may interrupt, which replaces the very task that runs this.
-                asyncio.get_running_loop().call_soon(self._drop, script.line)
-
-    def _drop(self, line: Line) -> None:
-        if line in self._lines:
-            self._lines.remove(line)
-            self._finish(line, interrupted=True)
+                script.line.break_off()
 
     async def _write(self, script: _Script) -> None:
         line, text = script.line, script.text
@@ -254,8 +248,9 @@ class Performer:
 
     def _line_on_air(self) -> Line | None:
         """The line that sounds in this block. The one before, if its last block has sounded, ends here."""
-        while self._lines and self._lines[0].started and self._lines[0].exhausted:
-            self._finish(self._lines.popleft(), interrupted=False)
+        while self._lines and self._lines[0].exhausted and (self._lines[0].started or self._lines[0].broken):
+            line = self._lines.popleft()
+            self._finish(line, interrupted=line.broken)
         if self._lines and (self._lines[0].started or self._lines[0].ready):
             return self._lines[0]
         return None
