@@ -229,7 +229,7 @@ class MediaRoom:
         self._review()
 
     def remove_sink(self, sink: Sink) -> None:
-        """Give ``sink`` no more frames. The last one of its kind unsubscribes, after a while."""
+        """Give ``sink`` no more frames. After the last one of its kind, the track is not sent to us any more."""
         self._subscriptions.remove(sink)
         self._review()
 

@@ -71,14 +71,15 @@ class _VideoInbox(_Inbox[VideoFrame]):
     def __init__(self, fps: float | None) -> None:
         super().__init__(1)
         self._interval = 0.0 if fps is None else 1.0 / fps
-        self._due = float("-inf")
+        self._due: float | None = None
 
     def put(self, data: memoryview, width: int, height: int, at: float) -> None:
         if self._interval:
+            due = at if self._due is None else self._due
             # Half a frame of 60 fps early is on time: 30 fps thinned to 15 must not stumble over jitter.
-            if at < self._due - 1 / 120:
+            if at < due - 1 / 120:
                 return
-            self._due = max(self._due + self._interval, at)
+            self._due = (due if at - due < self._interval else at) + self._interval
         self.add(VideoFrame(width=width, height=height, timestamp=at, data=data))
 
 

@@ -1,7 +1,9 @@
-"""Which of the avatar's tracks are subscribed, and what feeds which sink. On the media loop only.
+"""Which of the avatar's tracks are sent to us, and what feeds which sink. On the media loop only.
 
-A track is subscribed while it has a sink and not otherwise: a session without consumers decodes nothing. A sink
-outlives tracks: after a full reconnect it is fed from the new one.
+A track is subscribed when it gets its first sink, and paused while it has none: a session without consumers receives
+and decodes nothing. It is paused and not unsubscribed because livekit 1.2.1 never hands out a track a second time (it
+tells ``track_unsubscribed``, and nothing when the same track comes back). A sink outlives tracks: after a full
+reconnect it is fed from the new one.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
 from .feed import Feed
 from .sinks import Sink
@@ -24,8 +28,9 @@ Kind = Literal["video", "audio"]
 
 KINDS: tuple[Kind, ...] = ("video", "audio")
 
+
 LINGER = 1.0
-"""Seconds a track stays subscribed after its last sink left: snapshot after snapshot must not renegotiate each time."""
+"""Seconds a track is still sent after its last sink left: snapshot after snapshot must not wait for a keyframe each."""
 
 
 class Subscriptions:
@@ -38,12 +43,13 @@ class Subscriptions:
     def __init__(
         self, publication: Callable[[Kind], rtc.RemoteTrackPublication | None], clock: Callable[[float], float]
     ) -> None:
-        self._loop = asyncio.get_running_loop()
         self._publication = publication
         self._clock = clock
         self._sinks: dict[Sink, Feed | None] = {}
         self._asked: dict[Kind, rtc.RemoteTrackPublication] = {}
+        self._loop = asyncio.get_running_loop()
         self._lingering: dict[Kind, asyncio.TimerHandle] = {}
+        self._paused: set[Kind] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = False
 
@@ -68,13 +74,13 @@ class Subscriptions:
             sinks = [sink for sink in self._sinks if sink.kind == kind]
             if sinks:
                 self._serve(kind, sinks)
-            elif kind in self._asked and kind not in self._lingering:
-                self._lingering[kind] = self._loop.call_later(LINGER, self._unsubscribe, kind)
+            elif kind in self._asked and kind not in self._paused and kind not in self._lingering:
+                self._lingering[kind] = self._loop.call_later(LINGER, self._pause, kind)
 
     def ask_again(self) -> None:
         """Forget the requests that brought no track, so that the next ``review()`` makes them again."""
         for kind, publication in list(self._asked.items()):
-            if publication.track is None and kind not in self._lingering:
+            if publication.track is None:
                 del self._asked[kind]
 
     def pause(self) -> None:
@@ -108,7 +114,11 @@ class Subscriptions:
         # By identity: after a full reconnect the same track is published anew, and must be asked for anew.
         if publication is not None and self._asked.get(kind) is not publication:
             self._asked[kind] = publication
+            self._paused.discard(kind)
             publication.set_subscribed(True)
+        elif publication is not None and kind in self._paused:
+            self._paused.discard(kind)
+            _send(publication, wanted=True)
         track = publication.track if publication is not None else None
         for sink in sinks:
             self._feed(sink, track)
@@ -130,6 +140,21 @@ class Subscriptions:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("feeding a consumer of the avatar's media failed: %s", error, exc_info=error)
 
-    def _unsubscribe(self, kind: Kind) -> None:
+    def _pause(self, kind: Kind) -> None:
         del self._lingering[kind]
-        self._asked.pop(kind).set_subscribed(False)
+        if publication := self._asked.get(kind):
+            self._paused.add(kind)
+            _send(publication, wanted=False)
+
+
+def _send(publication: rtc.RemoteTrackPublication, *, wanted: bool) -> None:
+    """Have the server send a subscribed track or not; nothing is negotiated anew."""
+    # The native library can, its Python part has no method for it (1.2.1). Where a later version differs, the track
+    # goes on being sent, which costs but does no harm.
+    try:
+        request = FfiRequest()
+        request.enable_remote_track_publication.track_publication_handle = publication._ffi_handle.handle
+        request.enable_remote_track_publication.enabled = wanted
+        FfiClient.instance.request(request)
+    except (AttributeError, AssertionError) as error:
+        logger.debug("an unread track could not be paused: %r", error)
