@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, cast
@@ -59,6 +60,7 @@ class Subscriber:
         self._feeds: list[Feed] = []
         self._disabled: set[str] = set()
         self._sections: list[_Section] = []
+        self._retired: list[_Section] = []
         self._offer_id = 0
         self._answer: asyncio.Future[str] | None = None
         self._changed = asyncio.Event()
@@ -70,9 +72,10 @@ class Subscriber:
         if list(feeds) == self._feeds:
             return
         self._feeds = list(feeds)
-        for section in self._sections:
-            if section.feed not in self._feeds:
-                section.outlet.unplug()
+        for section in [section for section in self._sections if section.feed not in self._feeds]:
+            section.retire()
+            self._sections.remove(section)
+            self._retired.append(section)
         self._changed.set()
 
     def disable(self, track_sid: str, *, disabled: bool) -> None:
@@ -105,7 +108,8 @@ class Subscriber:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._assign_sections()
+            carried = [section.feed for section in self._sections]
+            self._sections += [_Section(self._pc, feed) for feed in self._feeds if feed not in carried]
             try:
                 await self._exchange()
             except Exception as error:  # whatever aiortc makes of an answer that a stranger wrote
@@ -124,29 +128,19 @@ class Subscriber:
         sdp = await self._answer
         await self._pc.setRemoteDescription(RTCSessionDescription(_without_candidates(sdp), "answer"))
         for section in self._sections:
-            if section.feed in self._feeds:
+            if section.transceiver.currentDirection == "sendonly":
                 section.outlet.disable(disabled=section.feed.sid in self._disabled)
                 section.outlet.plug(section.feed)
-
-    def _assign_sections(self) -> None:
-        """Give each track a media section: its own of before, a free one of its codec, or a new one."""
-        for feed in self._feeds:
-            if all(section.feed is not feed for section in self._sections):
-                self._section_for(feed).carry(feed)
-        for section in self._sections:
-            section.transceiver.direction = "sendonly" if section.feed in self._feeds else "inactive"
-
-    def _section_for(self, feed: Feed) -> _Section:
-        for section in self._sections:
-            if section.feed.codec == feed.codec and section.feed not in self._feeds:
-                return section
-        section = _Section(self._pc, feed)
-        self._sections.append(section)
-        return section
+        retired, self._retired = self._retired, []
+        for section in retired:
+            await section.transceiver.sender.stop()
 
 
 class _Section:
-    """One media section of the subscriber connection, and the track it carries or carried last."""
+    """One subscription of a track: a media section of the connection.
+
+    It is used once: livekit 1.2.1 tells nobody of a track in a section that carried one before.
+    """
 
     def __init__(self, pc: RTCPeerConnection, feed: Feed) -> None:
         self.feed = feed
@@ -162,15 +156,19 @@ class _Section:
                 and codec.parameters.get("profile-level-id", H264_PROFILE) == H264_PROFILE
             ]
         )
-
-    def carry(self, feed: Feed) -> None:
-        self.feed = feed
         sender = cast(Any, self.transceiver.sender)
         # A LiveKit client reads from the stream id whose track it is (livekit-client: unpackStreamId).
         sender._stream_id = f"{feed.owner_sid}|{feed.sid}"
         sender._track_id = feed.sid
         # aiortc would ask its own encoder, which only packs what a feed has encoded.
         sender._send_keyframe = feed.request_keyframe
+
+    def retire(self) -> None:
+        """Send nothing any more, and carry no track's name: livekit 1.2.1 dies of a name that is there twice."""
+        self.outlet.unplug()
+        self.transceiver.direction = "inactive"
+        sender = cast(Any, self.transceiver.sender)
+        sender._stream_id, sender._track_id = "-", str(uuid.uuid4())
 
 
 class Publisher:

@@ -134,6 +134,11 @@ class SfuRoom:
     def token(self, identity: str, *, ttl: float = 86_400.0) -> str:
         return self._sfu.sign(self.name, identity, ttl=ttl)
 
+    @property
+    def clients(self) -> list[str]:
+        """The identities of the clients in the room, also of those that cannot hear data packets yet."""
+        return list(self._clients)
+
     async def enter(self, identity: str, *, video: VideoFormat | None = None, audio: bool = False) -> None:
         if identity in self._cast:
             raise ValueError(f"{identity} is on stage already")
