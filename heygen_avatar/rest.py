@@ -28,6 +28,7 @@ from .errors import (
     ConfigurationError,
     HeyGenError,
     RateLimitError,
+    SessionStateError,
 )
 from .protocols import RestCall, WireError
 from .protocols.api_errors import api_error, is_success
@@ -47,6 +48,9 @@ MAX_BODY = 16 * 2**20
 
 _NOT_DONE = frozenset({429, 503})
 """Statuses by which a service says that it did not act: even a create may be sent again."""
+
+_MEDIA_NOT_JOINED = 400006
+"""A task that came before the service's media side had seen us join (v1 reference §1b): refused, and soon welcome."""
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
@@ -306,7 +310,7 @@ class RestClient:
 def _may_repeat(call: RestCall, error: HeyGenError) -> bool:
     if isinstance(error, APIConnectionError):
         return call.repeat == "safe" or not error.sent
-    if isinstance(error, RateLimitError):
+    if isinstance(error, RateLimitError) or (isinstance(error, SessionStateError) and error.code == _MEDIA_NOT_JOINED):
         return True
     if isinstance(error, APIError):
         return error.status in (_PASSING if call.repeat == "safe" else _NOT_DONE)
