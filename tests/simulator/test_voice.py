@@ -55,7 +55,7 @@ def brightness(samples: NDArray[np.int16]) -> float:
 def alike(one: Speech, other: Speech) -> bool:
     """Whether two utterances are the same to a listener: as long, as high, as loud, as bright."""
     return all(
-        measure(one.samples) == pytest.approx(measure(other.samples), rel=0.03)
+        measure(one.samples) == pytest.approx(measure(other.samples), rel=0.05)
         for measure in (len, pitch, loudness, brightness)
     )
 
@@ -142,7 +142,7 @@ def test_no_text_breaks_a_voice(text: str, name: str) -> None:
 
 
 def test_voices_may_be_used_from_several_threads(voice: Voice) -> None:
-    texts = [f"This is text number {number}." for number in range(12)]
+    texts = [SENTENCE * count for count in (1, 2, 3) * 4]
     alone = [voice.synthesize(text, PLAIN) for text in texts]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda text: voice.synthesize(text, PLAIN), texts))
