@@ -89,9 +89,9 @@ EMOTIONS = MappingProxyType(
     {
         "excited": Prosody(tempo=1.15, pitch=1.25, movement=1.7, loudness=1.15),
         "serious": Prosody(tempo=0.92, pitch=0.85, movement=0.5),
-        "friendly": Prosody(tempo=1.02, pitch=1.1, movement=1.25),
+        "friendly": Prosody(tempo=0.98, pitch=1.15, movement=1.25),
         "soothing": Prosody(tempo=0.82, pitch=0.92, movement=0.6, loudness=0.7),
-        "broadcaster": Prosody(tempo=1.06, pitch=0.9, movement=1.35, loudness=1.1),
+        "broadcaster": Prosody(tempo=1.08, pitch=0.82, movement=1.35, loudness=1.15),
     }
 )
 """The five emotions of a session's voice setting (heygen-streaming-v1 §5.2, VoiceEmotion)."""
