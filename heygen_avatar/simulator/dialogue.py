@@ -67,7 +67,7 @@ class Dialogue:
             video=part.video,
             voice=part.voice,
             brain=part.brain,
-            caption=f"session {session.id[:8]}",
+            caption=session.id,
             delivery=part.delivery,
         )
         self._starting: asyncio.Task[None] | None = None
