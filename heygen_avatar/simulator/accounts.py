@@ -47,12 +47,12 @@ class Account:
 
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Admit the API key only."""
-        if not self._is_key(headers):
+        if not self.is_key(headers):
             raise unauthorized()
 
     def check_key_or_token(self, headers: Mapping[str, str]) -> Token | None:
         """Admit the API key, which gives None, or a session token."""
-        if self._is_key(headers):
+        if self.is_key(headers):
             return None
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -66,6 +66,7 @@ class Account:
             raise unauthorized()
         return token
 
-    def _is_key(self, headers: Mapping[str, str]) -> bool:
+    def is_key(self, headers: Mapping[str, str]) -> bool:
+        """Whether the API key is given; how its absence is refused is each service's own."""
         given = headers.get("X-Api-Key", "")
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._api_key.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from heygen_avatar.models import Service
 from heygen_avatar.simulator.accounts import Account
 from heygen_avatar.simulator.catalog import Catalog, KnowledgeBase
 from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, plain_success, read_fields, success
@@ -44,7 +45,7 @@ class Management:
     async def _quota(self, request: web.Request) -> web.Response:
         self._account.check_key(request.headers)
         # Docs of this call: the quota is 60 times the credits.
-        quota = int(self._sessions.credits_left * 60)
+        quota = int(self._sessions.credits_left(Service.HEYGEN.value) * 60)
         return plain_success({"remaining_quota": quota, "details": {"api": quota}})
 
     async def _list_bases(self, request: web.Request) -> web.Response:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Reader = TypeVar("Reader", bound="Fields")
 
 MISSING_PARAMETER = 40001
 INVALID_PARAMETER = 40012
@@ -23,7 +24,7 @@ INVALID_PARAMETER = 40012
 class Refusal(Exception):
     """A request is answered with an error: ``{"code": ..., "message": ...}`` and perhaps more keys."""
 
-    def __init__(self, status: int, code: int, message: str, **more: str) -> None:
+    def __init__(self, status: int, code: int, message: str, **more: object) -> None:
         super().__init__(message)
         self.status = status
         self.body = {"code": code, "message": message, **more}
@@ -63,7 +64,7 @@ class Fields:
     def needed(self, name: str) -> str:
         value = self.text(name)
         if not value.strip():
-            raise Refusal(400, MISSING_PARAMETER, f"{self._prefix}{name} is required")
+            raise self._missing(name)
         return value
 
     def choice(self, name: str, allowed: Collection[str], default: str) -> str:
@@ -93,15 +94,18 @@ class Fields:
             raise self._invalid(name, "true or false")
         return bool(value)
 
-    def inner(self, name: str) -> Fields:
+    def inner(self: Reader, name: str) -> Reader:
         """The fields of the object called ``name``; none if it is absent."""
         value = self._values.get(name)
         if value is not None and not isinstance(value, dict):
             raise self._invalid(name, "an object")
-        return Fields(value or {}, f"{self._prefix}{name}.")
+        return type(self)(value or {}, f"{self._prefix}{name}.")
 
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
+
+    def _missing(self, name: str) -> Refusal:
+        return Refusal(400, MISSING_PARAMETER, f"{self._prefix}{name} is required")
 
     def _invalid(self, name: str, allowed: str) -> Refusal:
         return Refusal(400, INVALID_PARAMETER, f"invalid parameter: {self._prefix}{name} must be {allowed}")

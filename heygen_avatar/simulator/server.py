@@ -28,7 +28,8 @@ from heygen_avatar.simulator.management import Management
 from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, allow_browsers, answer_in_json, read_json
 from heygen_avatar.simulator.sessions import EndReason, Sessions
 from heygen_avatar.simulator.sfu import Sfu
-from heygen_avatar.simulator.streaming import StreamingV1, Studio
+from heygen_avatar.simulator.streaming import StreamingV1
+from heygen_avatar.simulator.studio import Studio
 from heygen_avatar.simulator.voice import Voice, load_voice
 
 Result = TypeVar("Result")
@@ -229,6 +230,7 @@ class Simulator:
             limits=settings.limits,
             sessions=self._sessions,
             sfu=sfu,
+            faults=faults,
             voice=settings.voice,
             fps=settings.fps,
             llm=settings.llm,

@@ -43,33 +43,51 @@ class EndReason(str, Enum):
     IDLE = "idle_timeout"
     NO_CLIENT = "no_client"
     DURATION = "duration_limit"
+    NO_CREDITS = "no_credits"
+    AVATAR_DELETED = "avatar_deleted"
+    HUNG_UP = "agent_hang_up"
+    ABANDONED = "abandoned"
     FAILED = "failed"
     SIMULATOR_STOPPED = "simulator_stopped"
 
 
 @frozen(kw_only=True)
 class Terms:
-    """What one session was opened under; ``details`` is what its service's listings tell of it."""
+    """What one session was opened under.
+
+    Attributes:
+        no_client_timeout: how long it lives without the user's participant.
+        abandoned_timeout: how long it lives once all who came from the client's side, users or not, have gone.
+        billed_at_least: the seconds that it costs in any case.
+        billed_by: the seconds that it is billed by; begun ones count.
+        credits_per_minute: what a billed minute costs.
+        details: what its service's listings tell of it.
+    """
 
     service: str
     duration: float
     idle_timeout: float
     no_client_timeout: float
+    abandoned_timeout: float = math.inf
     billed_at_least: float
+    billed_by: float = 1.0
+    credits_per_minute: float
     details: Mapping[str, Any] = field(factory=dict)
 
 
 class Session:
     """One session. Its clock runs, and is billed, from the moment it is made."""
 
-    def __init__(self, terms: Terms) -> None:
-        self.id = _time_based_id()
+    def __init__(self, terms: Terms, session_id: str = "") -> None:
+        self.id = session_id or time_based_id()
         self.terms = terms
         self.state = State.NEW
         self.created_at = time.time()
         self.end_reason: EndReason | None = None
         self.ignored_messages = 0
         self._clients = 0
+        self._visitors = 0
+        self._abandoned_since = math.inf
         self._avatar_is_in = False
         self._busy = False
         self._began = self._active = self._alone_since = time.monotonic()
@@ -127,6 +145,18 @@ class Session:
             self._alone_since = time.monotonic()
             self._arm()
 
+    def visitor_came(self) -> None:
+        """Somebody of the client's side is there: the user, their backend, a socket."""
+        self._visitors += 1
+        self._abandoned_since = math.inf
+
+    def visitor_went(self) -> None:
+        """Likewise, not any more."""
+        self._visitors -= 1
+        if not self._visitors:
+            self._abandoned_since = time.monotonic()
+            self._arm()
+
     def _advance(self) -> None:
         if self.state is State.CONNECTING and self._avatar_is_in and self.has_client:
             self.state = State.CONNECTED
@@ -169,7 +199,8 @@ class Session:
             self._timer.cancel()
         if self.is_open:
             deadline, _ = self._next_deadline()
-            self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._look_at_the_clock)
+            seconds = min(max(0.0, deadline - time.monotonic()), _FAR)
+            self._timer = self._loop.call_later(seconds, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
         deadline, reason = self._next_deadline()
@@ -185,6 +216,8 @@ class Session:
             deadlines.append((self._active + terms.idle_timeout, EndReason.IDLE))
         if not self.has_client:
             deadlines.append((self._alone_since + terms.no_client_timeout, EndReason.NO_CLIENT))
+        # A keep-alive from a backend is a sign of life too.
+        deadlines.append((max(self._abandoned_since, self._active) + terms.abandoned_timeout, EndReason.ABANDONED))
         return min(deadlines)
 
     # What is told of it.
@@ -196,8 +229,14 @@ class Session:
 
     @property
     def billable_seconds(self) -> int:
-        """30 s at least, then by the second, from the moment it was made (heygen-streaming-v1 §3)."""
-        return math.ceil(max(self.seconds, self.terms.billed_at_least))
+        """What it is billed for, from the moment it was made: 30 s at least, then by the second, on streaming v1."""
+        terms = self.terms
+        return math.ceil(math.ceil(max(self.seconds, terms.billed_at_least) / terms.billed_by) * terms.billed_by)
+
+    @property
+    def credits(self) -> float:
+        """What it costs so far."""
+        return self.billable_seconds / 60 * self.terms.credits_per_minute
 
     def record(self) -> dict[str, Any]:
         """What the simulator's owner is told of it."""
@@ -219,9 +258,12 @@ class Sessions:
         self._limits = limits
         self._sessions: dict[str, Session] = {}
 
-    def open(self, terms: Terms) -> Session:
-        """Make a session. Whether the account may have one more is for the service to ask first, in its own words."""
-        session = Session(terms)
+    def open(self, terms: Terms, session_id: str = "") -> Session:
+        """Make a session, whose id may be known already.
+
+        Whether the account may have one more is for the service to ask first, in its own words.
+        """
+        session = Session(terms, session_id)
         self._sessions[session.id] = session
         logger.info("session %s made", session.id)
         return session
@@ -236,29 +278,28 @@ class Sessions:
     def all(self) -> list[Session]:
         return list(self._sessions.values())
 
-    @property
-    def is_full(self) -> bool:
-        """No session more may be open at once. One that is closing still counts."""
-        open_sessions = sum(session.state is not State.CLOSED for session in self.all())
+    def is_full(self, service: str) -> bool:
+        """No session more of the service may be open at once. One that is closing still counts."""
+        open_sessions = sum(session.state is not State.CLOSED for session in self.of(service))
         return open_sessions >= self._limits.concurrent_sessions
 
     @property
     def billed_seconds(self) -> int:
         return sum(session.billable_seconds for session in self.all())
 
-    @property
-    def credits_left(self) -> float:
-        """What is left of the account's credits; never below nothing."""
-        return max(0.0, self._limits.credits - self.billed_seconds / 60 * self._limits.credits_per_minute)
+    def credits_left(self, service: str) -> float:
+        """What is left of the account's credits with the service; never below nothing."""
+        return max(0.0, self._limits.credits - sum(session.credits for session in self.of(service)))
 
     async def end_all(self, reason: EndReason) -> None:
         await asyncio.gather(*(session.end(reason) for session in self.all()))
 
 
 _CLOSING_SECONDS = 5.0
+_FAR = 3600.0  # a timer cannot be set for never; it is set anew when it fires too early
 
 
-def _time_based_id() -> str:
+def time_based_id() -> str:
     """A version 1 UUID, as the service's are, which does not give away this machine's network address."""
     random_node = secrets.randbits(48) | 1 << 40  # the multicast bit marks a node that is no address (RFC 9562, 6.10)
     return str(uuid.uuid1(node=random_node))

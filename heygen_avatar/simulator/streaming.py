@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 from aiohttp import web
 from attrs import frozen
 
-from heygen_avatar.models import VoiceEmotion
-from heygen_avatar.simulator.accounts import Account, Token, unauthorized
-from heygen_avatar.simulator.brain import BrainSettings, load_brain
+from heygen_avatar.models import Service, VoiceEmotion
+from heygen_avatar.simulator.accounts import Token, unauthorized
+from heygen_avatar.simulator.brain import load_brain
 from heygen_avatar.simulator.catalog import DEFAULT_AVATAR, Catalog
 from heygen_avatar.simulator.chat import ChatSocket
 from heygen_avatar.simulator.dialogue import AGENT_IDENTITY, CLIENT_IDENTITY, Dialogue, Part
@@ -33,28 +33,14 @@ from heygen_avatar.simulator.replies import (
     read_fields,
     success,
 )
-from heygen_avatar.simulator.sessions import EndReason, Session, Sessions, State, Terms
-from heygen_avatar.simulator.sfu import Sfu
+from heygen_avatar.simulator.sessions import EndReason, Session, State, Terms
 from heygen_avatar.simulator.stage import VideoFormat
-from heygen_avatar.simulator.voice import Delivery, Voice
+from heygen_avatar.simulator.studio import Studio
+from heygen_avatar.simulator.voice import Delivery
 
 logger = logging.getLogger(__name__)
 
-SERVICE = "heygen"
-
-
-@frozen(kw_only=True)
-class Studio:
-    """What every session of the simulator is made with."""
-
-    account: Account
-    catalog: Catalog
-    limits: Limits
-    sessions: Sessions
-    sfu: Sfu
-    voice: Voice
-    fps: int
-    llm: BrainSettings
+SERVICE = Service.HEYGEN.value
 
 
 class StreamingV1:
@@ -115,9 +101,9 @@ class StreamingV1:
     def _open(self, fields: Fields, token: Token | None) -> tuple[Session, Any]:
         studio = self._studio
         wanted = _read_new(fields, studio)
-        if studio.sessions.credits_left <= 0:
+        if studio.sessions.credits_left(SERVICE) <= 0:
             raise Refusal(400, 10015, "Trial API limit reached")
-        if studio.sessions.is_full:
+        if studio.sessions.is_full(SERVICE):
             raise Refusal(400, 10007, _CONCURRENT_LIMIT)
         details = {**wanted.details, "api_key_type": "api_key" if token is None else "session_token"}
         session = studio.sessions.open(
@@ -127,6 +113,7 @@ class StreamingV1:
                 idle_timeout=wanted.idle_timeout,
                 no_client_timeout=studio.limits.no_client_timeout,
                 billed_at_least=studio.limits.billed_at_least,
+                credits_per_minute=studio.limits.credits_per_minute,
                 details=details,
             )
         )
