@@ -62,6 +62,9 @@ STOP_TIMEOUT = 10.0
 LEAVE_TIMEOUT = 4.0
 """Seconds that leaving room and socket may take; by then the session is stopped, so it costs nothing any more."""
 
+END_IS_HEARD_WITHIN = 1.0
+"""Seconds that the room's end may take to reach us after REST has told of it."""
+
 _numbers = count(1)
 
 
@@ -157,9 +160,7 @@ class Connection:
         cleanup.register(self)
         deadline = Deadline.after(timeout)
         try:
-            if self._token is None:
-                reply = self.rest.call(self.protocol.token(self.request), timeout=deadline.left)
-                self._token = self.protocol.read_token(reply)
+            self._fetch_token(deadline)
             call = self.protocol.new_session(self.request)
         except BaseException:
             self._never_was()
@@ -168,6 +169,11 @@ class Connection:
         if self.session is None:
             raise APIConnectionError("the service's reply to the create call names no session")
         return self.session
+
+    def _fetch_token(self, deadline: Deadline) -> None:
+        if self._token is None:
+            reply = self.rest.call(self.protocol.token(self.request), timeout=deadline.left)
+            self._token = self.protocol.read_token(reply)
 
     def adopt(self, session: StartAvatarResponse) -> None:
         """Take over a session that somebody else has created (a backend, say): ours to stop from now on."""
@@ -211,6 +217,7 @@ class Connection:
         dispatcher = self._dispatcher()
         if dispatcher is not None:
             dispatcher.start()
+        self._fetch_token(deadline)
         reply = self._call(self.protocol.start(self.session), deadline.left)
         self.session = self.protocol.read_started(self.session, reply)
         engine().when_dead(self._on_engine_death)
@@ -272,7 +279,11 @@ class Connection:
         """
         match envelope:
             case RestCall():
-                return self._call(envelope, timeout)
+                try:
+                    return self._call(envelope, timeout)
+                except (SessionStateError, SessionNotFoundError):
+                    self._raise_if_over()
+                    raise
             case DataMessage():
                 what = f"sending a message to session {self.session_id}"
                 sending = self.wires.send_data(envelope.payload, envelope.topic)
@@ -322,8 +333,16 @@ class Connection:
                         f"the service has not taken {speech!r} in time; session {self.session_id} goes on"
                     )
             reply.result()
+        except (SessionStateError, SessionNotFoundError):
+            self._raise_if_over()
+            raise
         finally:
             reply.abandon()
+
+    def _raise_if_over(self) -> None:
+        """A command was refused for the session's state: if that is because it has just ended, say that instead."""
+        if Deadline.after(END_IS_HEARD_WITHIN).wait(self._ended):
+            self.require_live()
 
     def keep_alive_every(self, seconds: float) -> None:
         """Tell the service in the background that the session is still wanted, until it ends."""

@@ -94,7 +94,7 @@ class Transcript(Sequence[Turn]):
                 self._close_all()
 
     def typed(self, text: str, at: float) -> None:
-        """The user's side of a typed TALK. Whether the service tells it back is not documented: either way, one turn."""
+        """The user's side of a typed TALK. Whether the service tells it back is not documented: it stays one turn."""
         with self._lock:
             self._turns.append(_OpenTurn("user", "", at, at, [text], complete=True, open=False, echo=""))
 

@@ -13,15 +13,17 @@ import uuid
 from typing import Any
 
 import numpy as np
+from aiohttp import web
 from attrs import field, frozen
 from numpy.typing import NDArray
 
 from heygen_avatar.simulator.brain import Brain
 from heygen_avatar.simulator.chat import ChatSocket
-from heygen_avatar.simulator.line import Spoken
+from heygen_avatar.simulator.line import Line, Spoken
 from heygen_avatar.simulator.performer import Performer
 from heygen_avatar.simulator.sessions import Session
 from heygen_avatar.simulator.sfu import Sfu
+from heygen_avatar.simulator.sound import SoundSocket
 from heygen_avatar.simulator.stage import SAMPLE_RATE, VideoFormat
 from heygen_avatar.simulator.voice import Delivery, Voice
 
@@ -72,7 +74,8 @@ class Dialogue:
         )
         self._starting: asyncio.Task[None] | None = None
         self._opening = ""
-        self._sockets: set[ChatSocket] = set()
+        self._early: list[str] = []
+        self._sockets: set[ChatSocket | SoundSocket] = set()
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._postman = asyncio.create_task(self._deliver_forever(), name=f"events of session {session.id}")
         for closer in (self._leave_the_stage, self.stage.close, self._close_sockets):
@@ -85,7 +88,7 @@ class Dialogue:
         self._starting = asyncio.create_task(self._performer.start(), name=f"start of session {self.session.id}")
         await asyncio.shield(self._starting)
         self.session.avatar_entered()
-        self._say_opening()
+        self._catch_up()
 
     async def _leave_the_stage(self) -> None:
         if self._starting is not None:
@@ -113,6 +116,12 @@ class Dialogue:
         self._tell("user_end_message", task_id=task_id)
         return self._accept(task_id, text, self._performer.answer(task_id, text))
 
+    def play(self) -> Line:
+        """Say the user's own sound, as it is appended to the line."""
+        line = self._performer.play(str(uuid.uuid4()))
+        self._keep_busy_for(line.result)
+        return line
+
     def interrupt(self) -> None:
         """Fall silent and forget what is queued; nothing happens if there is nothing to say."""
         self._performer.interrupt()
@@ -127,47 +136,67 @@ class Dialogue:
             self.session.touch()
 
     def _accept(self, task_id: str, text: str, spoken: asyncio.Future[Spoken]) -> Task:
-        self.session.set_busy(True)
-        spoken.add_done_callback(lambda _: self.session.set_busy(self._performer.busy))
+        self._keep_busy_for(spoken)
         words = len(text.split())
         expected_ms = round(words * _WORD_MS / self._part.delivery.rate, 1)
         return Task(task_id=task_id, expected_ms=expected_ms, spoken=spoken)
 
-    def _say_opening(self) -> None:
-        if self._opening and self.session.is_talkable:
-            self.repeat(self._opening)
-            self._opening = ""
+    def _keep_busy_for(self, spoken: asyncio.Future[Spoken]) -> None:
+        self.session.set_busy(True)
+        spoken.add_done_callback(lambda _: self.session.set_busy(self._performer.busy))
 
-    # The chat sockets.
+    def _catch_up(self) -> None:
+        """What waited for both the avatar and the user to be in the room."""
+        if not self.session.is_talkable:
+            return
+        opening, early = self._opening, self._early
+        self._opening, self._early = "", []
+        if opening:
+            self.repeat(opening)
+        for text in early:
+            self.talk(text)
 
-    async def converse(self, socket: ChatSocket, request: Any, opening_text: str) -> Any:
+    # The sockets.
+
+    async def converse(self, socket: ChatSocket, request: web.Request, opening_text: str) -> web.WebSocketResponse:
         """Serve a chat socket until it closes. The avatar says ``opening_text`` as soon as somebody is there."""
-        self._sockets.add(socket)
         self._opening = opening_text
-        self._say_opening()
+        self._catch_up()
+        return await self.serve(socket, request)
+
+    async def serve(self, socket: ChatSocket | SoundSocket, request: web.Request) -> web.WebSocketResponse:
+        """Serve a socket of the session until it closes."""
+        self._sockets.add(socket)
         try:
             return await socket.run(request)
         finally:
             self._sockets.discard(socket)
 
-    def tell_sockets(self, event_type: str, **facts: Any) -> None:
+    def tell_chats(self, event_type: str, **facts: Any) -> None:
         """Send an event to every chat socket of the session."""
         for socket in self._sockets:
-            socket.tell(event_type, **facts)
+            if isinstance(socket, ChatSocket):
+                socket.tell(event_type, **facts)
 
     def on_chat_text(self, text: str) -> None:
-        if self.session.is_talkable and 0 < len(text.strip()) <= self._part.text_length:
+        if not 0 < len(text.strip()) <= self._part.text_length:
+            self.ignore()
+        elif self.session.is_talkable:
             self.talk(text)
+        elif self.session.is_open and len(self._early) < _EARLY_TEXTS:
+            # The chat socket may be faster than the room; a text has no reply that could refuse it.
+            self._early.append(text)
         else:
-            self._ignore()
+            self.ignore()
 
     def on_chat_audio(self, samples: NDArray[np.int16], sample_rate: int) -> None:
         self.hear(samples, sample_rate)
 
     def on_chat_garbage(self) -> None:
-        self._ignore()
+        self.ignore()
 
-    def _ignore(self) -> None:
+    def ignore(self) -> None:
+        """Count a message that is of no use."""
         self.session.ignored_messages += 1
 
     # What happens in the room (StageListener).
@@ -175,7 +204,7 @@ class Dialogue:
     def on_joined(self, identity: str) -> None:
         if identity == CLIENT_IDENTITY:
             self.session.client_joined()
-            self._say_opening()
+            self._catch_up()
 
     def on_left(self, identity: str) -> None:
         if identity == CLIENT_IDENTITY:
@@ -188,7 +217,7 @@ class Dialogue:
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, str):
-            self._ignore()
+            self.ignore()
         elif said in _PUSH_TO_TALK:
             self.session.touch()
         else:
@@ -230,5 +259,6 @@ class Dialogue:
 
 
 _SILENCE = 328  # 1 % of full scale: breath and hum of an open microphone stay below
+_EARLY_TEXTS = 10  # kept for a client that is still on its way into the room
 _WORD_MS = 400.0  # 150 words a minute
 _PUSH_TO_TALK = ("push_to_talk:start", "push_to_talk:stop")
