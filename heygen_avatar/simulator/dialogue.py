@@ -126,6 +126,10 @@ class Dialogue:
         """Fall silent and forget what is queued; nothing happens if there is nothing to say."""
         self._performer.interrupt()
 
+    def keep_alive(self) -> None:
+        """Somebody is there."""
+        self.session.touch()
+
     def set_listening(self, listening: bool) -> None:
         """Take a listening pose, or leave it; the microphone is heard either way."""
         self._performer.set_listening(listening)

@@ -172,7 +172,7 @@ class Faults:
         if fault.seconds > 0:
             await self._wait(fault.seconds, request)
         if fault.kind == "delay":
-            return answer or await handler(request)
+            return await handler(request) if answer is None else answer
         if fault.kind == "lost":
             return _cut_off(request)
         if fault.kind == "cut":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from attrs import field, fields, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, lt
+
+_POSITIVE = (gt(0.0), lt(float("inf")))
+_AMOUNT = (ge(0.0), lt(float("inf")))
 
 
 @frozen(kw_only=True)
@@ -23,13 +26,13 @@ class Limits:
     """
 
     concurrent_sessions: int = field(default=3, validator=ge(0))
-    session_duration: float = field(default=600.0, validator=gt(0))
-    idle_timeout: float = field(default=120.0, validator=gt(0))
-    no_client_timeout: float = field(default=300.0, validator=gt(0))
-    token_lifetime: float = field(default=3600.0, validator=ge(0))
-    credits: float = field(default=10.0, validator=ge(0))
-    credits_per_minute: float = field(default=0.2, validator=ge(0))
-    billed_at_least: float = field(default=30.0, validator=ge(0))
+    session_duration: float = field(default=600.0, validator=_POSITIVE)
+    idle_timeout: float = field(default=120.0, validator=_POSITIVE)
+    no_client_timeout: float = field(default=300.0, validator=_POSITIVE)
+    token_lifetime: float = field(default=3600.0, validator=_AMOUNT)
+    credits: float = field(default=10.0, validator=_AMOUNT)
+    credits_per_minute: float = field(default=0.2, validator=_AMOUNT)
+    billed_at_least: float = field(default=30.0, validator=_AMOUNT)
     text_length: int = field(default=1000, validator=gt(0))
 
 

@@ -34,6 +34,7 @@ from heygen_avatar.simulator.replies import (
     success,
 )
 from heygen_avatar.simulator.sessions import EndReason, Session, State, Terms
+from heygen_avatar.simulator.sound import SoundSocket
 from heygen_avatar.simulator.stage import VideoFormat
 from heygen_avatar.simulator.studio import Studio
 from heygen_avatar.simulator.voice import Delivery
@@ -41,6 +42,8 @@ from heygen_avatar.simulator.voice import Delivery
 logger = logging.getLogger(__name__)
 
 SERVICE = Service.HEYGEN.value
+
+_SOUND_PATH = "/v2-alpha/interactive-avatar/session"
 
 
 class StreamingV1:
@@ -66,6 +69,7 @@ class StreamingV1:
             web.get("/v1/streaming.list", self._list_active),
             web.get("/v2/streaming.list", self._list_history),
             web.get("/v1/ws/streaming.chat", self._chat),
+            web.get(f"{_SOUND_PATH}/{{session_id}}", self._sound),
         ]
 
     # Making a session.
@@ -94,6 +98,8 @@ class StreamingV1:
                 "ice_servers2": None,
                 "is_paid": True,
                 "session_duration_limit": _whole(session.terms.duration),
+                # The session's id is all that opens it, as with the real one.
+                "realtime_endpoint": f"{stage.url}{_SOUND_PATH}/{session.id}",
                 "livekit_agent_token": stage.token(AGENT_IDENTITY),
             }
         )
@@ -203,7 +209,13 @@ class StreamingV1:
         if dialogue.session.state is State.NEW:
             raise wrong_state(State.NEW)
         opening = request.query.get("opening_text", "")[: self._studio.limits.text_length]
-        return cast(web.StreamResponse, await dialogue.converse(ChatSocket(dialogue), request, opening))
+        return await dialogue.converse(ChatSocket(dialogue), request, opening)
+
+    async def _sound(self, request: web.Request) -> web.StreamResponse:
+        dialogue = self._drivable(request.match_info["session_id"], None)
+        if dialogue.session.state is State.NEW:
+            raise wrong_state(State.NEW)
+        return await dialogue.serve(SoundSocket(dialogue), request)
 
     async def _driven(self, request: web.Request) -> tuple[Dialogue, Fields]:
         """The open session that the caller names and may drive."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import struct
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from heygen_avatar.simulator import Limits, Simulator
-from heygen_avatar.simulator.chat import read_frame
+from heygen_avatar.simulator.chat import ChatSocket, read_frame
 
-from .visitors import Caller, chat_socket, chatting
+from .visitors import Caller, Visitor, chat_socket, chatting
 
 # Frames are written by hand here: the same library at both ends would prove nothing.
 
@@ -82,6 +87,34 @@ def test_no_bytes_break_the_reader(frame: bytes) -> None:
     assert read is None or isinstance(read, str) or isinstance(read[0], np.ndarray)
 
 
+def test_an_event_goes_out_as_json_under_its_own_key() -> None:
+    class Nobody:
+        def on_chat_text(self, text: str) -> None: ...
+        def on_chat_audio(self, samples: NDArray[np.int16], sample_rate: int) -> None: ...
+        def on_chat_garbage(self) -> None: ...
+
+    async def listen() -> list[str | bytes]:
+        chat = ChatSocket(Nobody())
+        application = web.Application()
+        application.router.add_get("/", chat.run)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        async with connect_async(f"ws://127.0.0.1:{port}/") as client:
+            chat.tell("user_start")
+            chat.tell("user_silence", silence_times=1, count_down=10)
+            heard = [await client.recv() for _ in range(2)]
+            await chat.close()
+        await runner.cleanup()
+        return heard
+
+    assert [json.loads(event) for event in asyncio.run(listen())] == [
+        {"event_type": "user_start"},
+        {"event_type": "user_silence", "silence_times": 1, "count_down": 10},
+    ]
+
+
 # The door
 
 
@@ -123,7 +156,7 @@ def test_a_text_is_answered_over_the_data_channel(caller: Caller) -> None:
 
 
 def test_garbage_is_ignored_and_counted(caller: Caller) -> None:
-    garbage = ["a text", b"\xff\xff", b"", text_frame(""), text_frame("a" * 1001)]
+    garbage: list[str | bytes] = ["a text", b"\xff\xff", b"", text_frame(""), text_frame("a" * 1001)]
     with caller.visited() as (session_id, visitor), chatting(caller, session_id) as socket:
         for message in garbage:
             socket.send(message)
@@ -132,12 +165,28 @@ def test_garbage_is_ignored_and_counted(caller: Caller) -> None:
         assert caller.record(session_id)["ignored_messages"] == len(garbage)
 
 
-def test_a_text_before_the_client_is_in_the_room_is_ignored(caller: Caller) -> None:
+def test_texts_wait_for_a_client_that_is_still_on_its_way(caller: Caller) -> None:
+    session = caller.started()
+    visitor = Visitor()
+    try:
+        with chatting(caller, session["session_id"]) as socket:
+            socket.send(text_frame("First"))
+            socket.send(text_frame("Second"))
+            socket.ping().wait(10)
+            visitor.enter(session["url"], session["access_token"])
+            asked = visitor.until_heard("user_talking_message", count=2)
+            assert [packet["message"] for packet in asked] == ["First", "Second"]
+    finally:
+        visitor.leave()
+
+
+def test_only_a_few_texts_wait(caller: Caller) -> None:
     session_id = caller.started()["session_id"]
     with chatting(caller, session_id) as socket:
-        socket.send(text_frame("Hello"))
+        for _ in range(12):
+            socket.send(text_frame("Hello"))
         socket.ping().wait(10)
-        assert caller.record(session_id)["ignored_messages"] == 1
+        assert caller.record(session_id)["ignored_messages"] == 2
 
 
 def test_the_opening_text_is_said_to_a_client_that_is_there(caller: Caller) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,12 @@ def test_an_answer_can_come_late(own_caller: Caller) -> None:
     asked = time.monotonic()
     assert own_caller.get(LIST).status_code == 200
     assert time.monotonic() - asked >= 0.3
+
+
+def test_a_late_answer_is_that_of_one_call(own_caller: Caller) -> None:
+    own_caller.simulator.inject(Fault(kind="delay", path=NEW, seconds=0.1))
+    own_caller.post(NEW, version="v2")
+    assert len(own_caller.simulator.sessions()) == 1
 
 
 def test_an_answer_can_stay_away_until_the_plan_is_cleared(own_caller: Caller) -> None:
@@ -92,6 +99,17 @@ def test_an_answer_can_be_lost_after_the_work_was_done(own_caller: Caller) -> No
     with pytest.raises(requests.ConnectionError):
         own_caller.post(NEW, version="v2")
     assert len(own_caller.simulator.sessions()) == 1
+
+
+def test_a_cut_connection_is_no_error_in_the_simulators_log(
+    own_caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in ("lost", "cut"):
+        own_caller.simulator.inject(Fault(kind=kind))
+        with pytest.raises(requests.RequestException):
+            own_caller.get(LIST)
+    own_caller.simulator.stop()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_the_chosen_calls_are_struck_and_no_others(own_caller: Caller) -> None:

@@ -118,7 +118,7 @@ def test_a_new_session_has_the_published_fields(caller: Caller) -> None:
     body = answer.json()
     assert (body["code"], body["message"]) == (100, "success")
     data = body["data"]
-    assert list(data)[:8] == [
+    assert list(data) == [
         "session_id",
         "sdp",
         "access_token",
@@ -127,6 +127,8 @@ def test_a_new_session_has_the_published_fields(caller: Caller) -> None:
         "ice_servers2",
         "is_paid",
         "session_duration_limit",
+        "realtime_endpoint",
+        "livekit_agent_token",
     ]
     assert UUID(data["session_id"]).version == 1
     assert data["session_duration_limit"] == 600
