@@ -71,9 +71,10 @@ class Movie:
         self._last_picture: Any = None
         options = FRAGMENTED if _FORMATS[suffix] in ("mp4", "mov") else {}
         try:
+            self.path.open("wb").close()  # PyAV opens it with the first write only, which is too late to tell
             self._container = av.open(str(self.path), "w", format=_FORMATS[suffix], options=options)
         except OSError as error:
-            raise MediaError(f"cannot record to {self.path}: {_reason(error)}") from None
+            raise MediaError(f"cannot record to {self.path}: {error.strerror or error}") from None
 
     def picture(self, data: memoryview, width: int, height: int, position: int) -> None:
         """Show an I420 picture from ``position`` on. One of another size than the first is scaled to it."""
@@ -178,7 +179,7 @@ class Movie:
         if self._last_picture is None:
             return
         shown = self._last_picture.pts
-        self.silence_until(shown + RATE // 30)
+        self.silence_until(shown)
         if self.samples - shown > RATE // 15:
             self._show(self._last_picture, self.samples - RATE // 30)
 
@@ -195,7 +196,3 @@ def _yuv_frame(data: memoryview, width: int, height: int) -> Any:
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:rows, :columns] = pixels
         start += columns * rows
     return frame
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

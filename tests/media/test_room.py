@@ -298,7 +298,8 @@ def test_the_picture_comes_back_after_nobody_looked(guest: Guest, scene: Scene) 
     snapshot(guest.room)
     wait_until(lambda: not scene.call(lambda: scene.room.video_wanted))
     scene.colour = BLUE
-    assert colour_of(snapshot(guest.room)) == pytest.approx(BLUE, abs=12)
+    with VideoFrames(guest.room) as frames:
+        assert _turns(frames, BLUE)  # a red one may have been on its way when the sending stopped
 
 
 def test_snapshot_after_snapshot_is_quick(guest: Guest) -> None:
@@ -381,9 +382,8 @@ def test_after_a_full_reconnect_the_readers_see_the_new_tracks(guest: Guest, sce
         guest.diary.wait_for("reconnected")
         scene.colour = BLUE
         assert _turns(pictures, BLUE)
-        before = sounds.dropped
-        assert [sounds.read().num_samples for _ in range(600)][-1] == 960
-        assert before == sounds.dropped
+        seen = pictures.read().timestamp
+        assert any(sound.timestamp > seen for sound in itertools.islice(sounds, 1000))
 
 
 def test_a_worse_connection_is_told_on_change_only(guest: Guest, scene: Scene) -> None:

@@ -5,47 +5,11 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
+from hand import Hand
 
 from heygen_avatar.errors import InvalidRequestError, SessionClosedError, UsageError, WaitTimeoutError
-from heygen_avatar.media.sinks import Sink
 from heygen_avatar.media.streams import AudioFrames, VideoFrames, snapshot
-
-
-class Hand:
-    """A source that a test feeds by hand."""
-
-    alive = True
-    on_media_thread = False
-
-    def __init__(self) -> None:
-        self.sinks: list[Sink] = []
-        self.attached = threading.Event()
-
-    def attach(self, sink: Sink) -> None:
-        self.sinks.append(sink)
-        self.attached.set()
-
-    def detach(self, sink: Sink) -> None:
-        self.sinks.remove(sink)
-
-    def show(self, *colours: int, at: float = 0.0) -> None:
-        for colour in colours:
-            for sink in self.sinks:
-                if sink.kind == "video":
-                    sink.put(memoryview(bytes([colour] * 12)), 2, 2, at)
-
-    def play(self, *values: int, at: float = 0.0) -> None:
-        for sink in self.sinks:
-            if sink.kind == "audio":
-                for n, value in enumerate(values):
-                    samples = np.full(sink.sample_rate * sink.frame_ms // 1000 * sink.num_channels, value, np.int16)
-                    sink.put(memoryview(samples.tobytes()), at + n * sink.frame_ms / 1000)
-
-    def end(self) -> None:
-        for sink in self.sinks:
-            sink.end()
 
 
 @pytest.fixture
