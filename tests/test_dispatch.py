@@ -12,7 +12,13 @@ from heygen_avatar import dispatch
 from heygen_avatar.deadline import Deadline
 from heygen_avatar.dispatch import Dispatcher, EventQueue, iterate
 from heygen_avatar.errors import InvalidRequestError
-from heygen_avatar.events import AvatarStartTalking, AvatarTalkingMessage, EventsDropped, StreamDisconnected, UnknownEvent
+from heygen_avatar.events import (
+    AvatarStartTalking,
+    AvatarTalkingMessage,
+    EventsDropped,
+    StreamDisconnected,
+    UnknownEvent,
+)
 
 
 class Sender:
