@@ -32,7 +32,7 @@ Each error also subclasses the builtin that a user would catch without reading t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "APIConnectionError",
@@ -64,6 +64,9 @@ __all__ = [
 ]
 
 
+E = TypeVar("E", bound=Exception)
+
+
 class HeyGenError(Exception):
     """The root: ``except HeyGenError`` catches all that this package raises on purpose."""
 
@@ -83,6 +86,9 @@ class MissingExtraError(HeyGenError, ImportError):
         super().__init__(f'{feature} needs the extra "{extra}": pip install "heygen-avatar[{extra}]"')
         self.extra = extra
         self.feature = feature
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.args, self.__dict__))
 
 
 class UsageError(HeyGenError, RuntimeError):
@@ -146,6 +152,7 @@ class APIError(HeyGenError):
         message: the service's own words.
         response_text: the body as it came, shortened to 2,000 characters.
         request_id: the id to quote to the service's support, where it sent one.
+        retry_after: seconds after which the service asked to be called again, where it did.
     """
 
     def __init__(
@@ -156,6 +163,7 @@ class APIError(HeyGenError):
         code: int | str | None = None,
         response_text: str = "",
         request_id: str | None = None,
+        retry_after: float | None = None,
         call: str = "",
         hint: str = "",
     ) -> None:
@@ -171,6 +179,7 @@ class APIError(HeyGenError):
         self.code = code
         self.response_text = response_text
         self.request_id = request_id
+        self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments defeat the default reduction, and errors cross process borders (pytest-xdist, pools).
@@ -214,18 +223,14 @@ class QuotaExceededError(APIError):
 
 
 class RateLimitError(APIError):
-    """Too many requests. ``retry_after`` is what the service asked for, in seconds, or None."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.retry_after = retry_after
+    """Too many requests; ``retry_after`` says when to try again, where the service did."""
 
 
 class ServerError(APIError):
     """The service failed (5xx)."""
 
 
-def _rebuild(kind: type[APIError], args: tuple[Any, ...], state: dict[str, Any]) -> APIError:
+def _rebuild(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)

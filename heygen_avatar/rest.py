@@ -1,6 +1,7 @@
 """REST calls: one pooled ``requests.Session`` per avatar, deadlines that hold, retries that cannot pay twice.
 
-Knows HTTP and both reply envelopes, not what the calls mean. No token or key leaves this module but in its header.
+Knows HTTP and both reply envelopes, not what the calls mean. No token or key leaves this module but in its header: no
+message, log line or chained exception has one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import requests.adapters
 import requests.auth
+import urllib3.exceptions
 
 from .deadline import Deadline
 from .errors import (
@@ -29,9 +30,11 @@ from .errors import (
     HeyGenError,
     RateLimitError,
     SessionStateError,
+    UsageError,
 )
 from .protocols import RestCall, WireError
 from .protocols.api_errors import api_error, is_success
+from .severable import Adapter, Line
 from .version import __version__
 
 log = logging.getLogger("heygen_avatar.rest")
@@ -46,13 +49,12 @@ LATE = 30.0
 
 MAX_BODY = 16 * 2**20
 
-_NOT_DONE = frozenset({429, 503})
-"""Statuses by which a service says that it did not act: even a create may be sent again."""
-
 _MEDIA_NOT_JOINED = 400006
 """A task that came before the service's media side had seen us join (v1 reference §1b): refused, and soon welcome."""
 
-_PASSING = frozenset({429, 500, 502, 503, 504})
+_PASSING = frozenset({500, 502, 503, 504})
+
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id", "cf-ray")
 
 _numbers = count(1)
 
@@ -71,8 +73,10 @@ class _Credentials(requests.auth.AuthBase):
 class Reply:
     """A call under way on a thread of its own; whoever started it may wait, or leave."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, heeded: bool = False) -> None:
         self.name = name
+        self._heeded = heeded
+        self._line = Line()
         self._done = threading.Event()
         self._abandoned = threading.Event()
         self._data: Any = None
@@ -81,6 +85,11 @@ class Reply:
     @property
     def done(self) -> bool:
         return self._done.is_set()
+
+    @property
+    def sent(self) -> bool:
+        """Whether the service may have heard of it. False is certain once the call is abandoned."""
+        return self._line.sent
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait for the outcome; false when the deadline passed first."""
@@ -93,8 +102,19 @@ class Reply:
         return self._data
 
     def abandon(self) -> None:
-        """Nobody waits any more: what is being sent goes on, but nothing is sent again."""
+        """Nobody waits any more: nothing is sent from now on.
+
+        What has been sent is cut off, unless somebody is to be told of its outcome (``receive``).
+        """
         self._abandoned.set()
+        self._line.cut(only_unsent=self._heeded)
+
+    def _next_line(self) -> Line:
+        """The line of the next attempt. Whichever comes first, this or abandon(), the line ends up cut."""
+        self._line = line = Line()
+        if self._abandoned.is_set():
+            line.cut()
+        return line
 
 
 class RestClient:
@@ -114,8 +134,10 @@ class RestClient:
         self.token = _header_value("token", token)
         self.api_key = _header_value("api_key", api_key)
         self._secrets = {secret for secret in (self.token, self.api_key) if secret}
+        self._closed = False
+        self._under_way: set[Reply] = set()
         self._session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=8)
+        adapter = Adapter(pool_connections=1, pool_maxsize=8)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._session.headers["User-Agent"] = f"heygen-avatar/{__version__}"
@@ -142,12 +164,19 @@ class RestClient:
                 caller has left: exactly one of them is called, once.
 
         Raises:
-            APIError, APIConnectionError, APITimeoutError.
+            APIError: the service answered with an error.
+            APIConnectionError: no usable answer; ``sent`` is false if the service certainly heard nothing.
+            APITimeoutError: no answer within ``timeout``.
+            ConfigurationError: there is no secret for this call.
+            UsageError: the client is closed.
         """
         reply = self.begin(call, timeout=timeout, token=token, receive=receive, failed=failed)
         try:
             if not reply.wait(Deadline.after(timeout)):
-                raise APITimeoutError(f"{call.name}: {self._place} has not answered within {timeout:g} s")
+                reply.abandon()
+                raise APITimeoutError(
+                    f"{call.name}: {self._place} has not answered within {timeout:g} s", sent=reply.sent
+                )
         finally:
             reply.abandon()
         return reply.result()
@@ -161,9 +190,13 @@ class RestClient:
         receive: Callable[[Any], None] | None = None,
         failed: Callable[[BaseException], None] | None = None,
     ) -> Reply:
-        """Send ``call`` without waiting. Its thread ends with the reply, or a little after ``timeout``."""
-        reply = Reply(call.name)
+        """Send ``call`` without waiting: see :meth:`call`. Whoever has the reply abandons it in the end."""
         credentials = self._credentials(call, token)
+        reply = Reply(call.name, heeded=receive is not None)
+        self._under_way.add(reply)
+        if self._closed:  # looked at after the entry, as close() does it the other way round: one of the two sees it
+            self._under_way.discard(reply)
+            raise UsageError(f"{call.name}: the client of {self._place} is closed")
 
         def work() -> None:
             self._work(reply, call, credentials, Deadline.after(timeout), receive, failed)
@@ -175,7 +208,11 @@ class RestClient:
         return reply
 
     def close(self) -> None:
-        """Give the pooled connections back."""
+        """Close the connections. Calls that only their callers wait for end with an error, further ones are refused;
+        one with a ``receive`` still has its outcome."""
+        self._closed = True
+        for reply in tuple(self._under_way):
+            reply.abandon()
         self._session.close()
 
     # -- on the call's thread
@@ -201,6 +238,7 @@ class RestClient:
             if failed is not None:
                 failed(error)
         finally:
+            self._under_way.discard(reply)
             reply._done.set()
 
     def _attempts(
@@ -209,7 +247,7 @@ class RestClient:
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             began = time.monotonic()
-            outcome = self._attempt(call, credentials, deadline, late)
+            outcome = self._attempt(call, credentials, deadline, late, reply._next_line())
             log.debug("%s, attempt %d: %s in %.3f s", call.name, attempt, _told(outcome), time.monotonic() - began)
             if not isinstance(outcome, HeyGenError):
                 return outcome
@@ -223,42 +261,38 @@ class RestClient:
             pause = min(2 * pause, LONGEST_PAUSE)
         raise AssertionError("the last attempt returns or raises")
 
-    def _attempt(self, call: RestCall, credentials: _Credentials, deadline: Deadline, late: float) -> Any:
+    def _attempt(self, call: RestCall, credentials: _Credentials, deadline: Deadline, late: float, line: Line) -> Any:
         """The data, or the error as a value: raised outside of any ``except``, so that it drags no requests exception
         along, whose request would hold the credentials."""
+        if deadline.passed:
+            return self._trouble(call, "was not asked: there was no time left", sent=False, timeout=True)
         try:
-            response = self._session.request(
-                call.method,
-                self.base_path + call.path,
-                json=call.body,
-                params=call.params,
-                auth=credentials,
-                timeout=(min(CONNECT_TIMEOUT, max(0.1, deadline.left)), max(0.1, deadline.left) + late),
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                text = _read(response, Deadline.after(deadline.left + late))
-        except requests.exceptions.ConnectTimeout:
-            return self._trouble(call, "could not be reached in time", sent=False, timeout=True)
-        except requests.exceptions.ReadTimeout:
-            return self._trouble(call, "did not answer in time", sent=True, timeout=True)
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
-            return self._trouble(call, "is no usable address", sent=False)
-        except requests.exceptions.SSLError as error:
-            return self._trouble(call, f"could not be trusted: {_cause(error)}", sent=False)
-        except requests.exceptions.ConnectionError as error:
-            sent = not _never_connected(error)
-            return self._trouble(call, "closed the connection" if sent else f"refused: {_cause(error)}", sent=sent)
-        except (requests.exceptions.RequestException, OSError) as error:
-            return self._trouble(call, f"broke off its answer ({type(error).__name__})", sent=True)
+            with line:
+                response = self._session.request(
+                    call.method,
+                    self.base_path + call.path,
+                    json=call.body,
+                    params=call.params,
+                    auth=credentials,
+                    timeout=(min(CONNECT_TIMEOUT, max(0.1, deadline.left)), max(0.1, deadline.left) + late),
+                    allow_redirects=False,
+                    stream=True,
+                )
+                with response:
+                    text = _read(response, Deadline.after(deadline.left + late))
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if line.was_cut:
+                return self._trouble(call, "was given up on before it answered", sent=line.sent)
+            words, timeout = _what_happened(error, sent=line.sent)
+            return self._trouble(call, words, sent=line.sent, timeout=timeout)
         return self._outcome(call, response, text)
 
     def _outcome(self, call: RestCall, response: requests.Response, text: str) -> Any:
         status = response.status_code
         if 300 <= status < 400:
             # Following it could hand the credentials to another host.
-            return self._trouble(call, f"redirects elsewhere (HTTP {status}); check base_path", sent=True)
+            elsewhere = _origin(response.headers.get("Location", ""))
+            return self._trouble(call, f"redirects to {elsewhere} (HTTP {status}): check base_path", sent=True)
         if not 200 <= status < 300:
             return self._error(call, response, text)
         if status == 204:
@@ -266,7 +300,7 @@ class RestClient:
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
-            what = "an empty reply" if not text.strip() else "a reply that is not JSON or was cut off"
+            what = _unreadable(text)
             return self._trouble(call, f"gave {what} (HTTP {status})", sent=True)
         if not is_success(body):
             return self._error(call, response, text)
@@ -280,7 +314,7 @@ class RestClient:
             status=response.status_code,
             text=self._without_secrets(text),
             call=call.name,
-            request_id=headers.get("x-request-id") or headers.get("request-id") or headers.get("cf-ray"),
+            request_id=next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None),
             retry_after=_retry_after(headers.get("Retry-After")),
         )
 
@@ -312,9 +346,11 @@ def _may_repeat(call: RestCall, error: HeyGenError) -> bool:
         return call.repeat == "safe" or not error.sent
     if isinstance(error, RateLimitError) or (isinstance(error, SessionStateError) and error.code == _MEDIA_NOT_JOINED):
         return True
-    if isinstance(error, APIError):
-        return error.status in (_PASSING if call.repeat == "safe" else _NOT_DONE)
-    return False
+    if not isinstance(error, APIError):
+        return False
+    # A 503 that names a time was refused at the door; any other may come from half-way, from a create that happened.
+    refused = error.status == 503 and error.retry_after is not None
+    return refused or (call.repeat == "safe" and error.status in _PASSING)
 
 
 def _read(response: requests.Response, deadline: Deadline) -> str:
@@ -323,28 +359,26 @@ def _read(response: requests.Response, deadline: Deadline) -> str:
         body += piece
         if len(body) > MAX_BODY or deadline.passed:
             raise requests.exceptions.ChunkedEncodingError("endless")
-    return (
-        body.decode(response.encoding or "utf-8", "replace")
-        if _known(response.encoding)
-        else body.decode("utf-8", "replace")
-    )
+    # JSON is UTF-8 whatever the header claims, and of anything else only a glimpse is shown.
+    return body.decode("utf-8-sig", "replace")
 
 
-def _known(encoding: str | None) -> bool:
-    try:
-        "".encode(encoding or "utf-8")
-    except LookupError:
-        return False
-    return True
-
-
-def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
-    """Refused, no route, no such host: whatever else a ConnectionError may be, in these nothing was sent."""
-    import urllib3.exceptions
-
-    reason: Any = error.args[0] if error.args else None
-    reason = getattr(reason, "reason", reason)
-    return isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError))
+def _what_happened(error: Exception, *, sent: bool) -> tuple[str, bool]:
+    """In words without any of the request's, and whether it is a matter of time."""
+    inner = error.args[0] if error.args else None
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "could not be reached in time", True
+    if isinstance(error, requests.exceptions.ReadTimeout) or isinstance(inner, urllib3.exceptions.ReadTimeoutError):
+        return "did not answer in time", True
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"cannot be reached through the proxy: {_cause(error)}", False
+    if isinstance(error, requests.exceptions.SSLError):
+        return (f"broke the secure connection: {_cause(error)}" if sent else f"is not trusted: {_cause(error)}"), False
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return (f"closed the connection: {_cause(error)}" if sent else f"cannot be reached: {_cause(error)}"), False
+    if sent:
+        return f"broke off its answer ({type(error).__name__})", False
+    return f"is no usable address ({type(error).__name__})", False
 
 
 def _cause(error: BaseException) -> str:
@@ -358,6 +392,24 @@ def _cause(error: BaseException) -> str:
         if isinstance(deepest, OSError) and deepest.strerror:
             return deepest.strerror
     return type(seen[-1]).__name__
+
+
+def _unreadable(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        return "an empty reply"
+    if stripped.startswith("<"):
+        return "a web page instead of JSON: a proxy, or a wrong base_path?"
+    return "a reply that is not JSON or was cut off"
+
+
+def _origin(location: str) -> str:
+    """Scheme and host of an address: the rest may hold what no message should."""
+    try:
+        parts = urlsplit(location)
+        return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another path"
+    except ValueError:
+        return "no valid address"
 
 
 def _told(outcome: Any) -> str:
@@ -385,16 +437,26 @@ def _header_value(name: str, secret: str | None) -> str | None:
         return None
     if not isinstance(secret, str):
         raise ConfigurationError(f"{name} must be a text, not a {type(secret).__name__}")
-    if not secret.strip() or not secret.isascii() or not secret.isprintable():
+    if not secret or not all("!" <= character <= "~" for character in secret):
         # The value itself is not shown: it is a secret, even where it is wrong.
-        raise ConfigurationError(f"{name} is empty, or has a line break or a character that no HTTP header can carry")
-    return secret.strip()
+        raise ConfigurationError(
+            f"{name} is empty, or has a space, a line break or another character that no HTTP header can carry: "
+            "strip() what was read from a file"
+        )
+    return secret
 
 
 def _base_path(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"base_path must be like https://api.heygen.com, not {url!r}")
-    if parts.username or parts.password:
-        raise ConfigurationError("base_path must not carry a user name or a password")
+    wanted = "base_path must be like https://api.heygen.com"
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{wanted}, not a {type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that are no IPv6 address, a port out of range
+        usable = False
+    if not usable or url != url.strip():
+        raise ConfigurationError(f"{wanted}, not {url!r}")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ConfigurationError(f"{wanted}: no user name, no password, no query")
     return url.rstrip("/")

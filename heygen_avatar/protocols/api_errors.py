@@ -20,11 +20,13 @@ from ..errors import (
     SessionNotFoundError,
     SessionStateError,
 )
+from .reading import printable
 
 __all__ = ["api_error", "is_success"]
 
 LONGEST_BODY = 2_000
 LONGEST_MESSAGE = 500
+LONGEST_CODE = 64
 
 SUCCESS_CODES = frozenset({0, 100, 1000})
 """100 by both specifications, 1000 on LiveAvatar's wire, 0 where clients of the knowledge bases saw it."""
@@ -61,7 +63,7 @@ _BY_CODE: dict[int, type[APIError]] = {
 _BY_WORDS: tuple[tuple[tuple[str, ...], type[APIError]], ...] = (
     (("avatar version", "avatar not found", "avatar not allow", "invalid avatar"), AvatarNotFoundError),
     (("not an interactive avatar",), AvatarNotFoundError),
-    (("session state wrong", "not in correct state", "session full"), SessionStateError),
+    (("session state wrong", "not in correct state", "session full", "already started"), SessionStateError),
     (("session not found",), SessionNotFoundError),
     (("concurrent limit", "concurrency limit"), ConcurrentSessionLimitError),
     (("insufficient credit", "not enough credit", "no credits", "quota"), QuotaExceededError),
@@ -82,7 +84,11 @@ _HINTS: dict[type[APIError], str] = {
     ),
     AvatarNotFoundError: "See which avatars this account may use in the service's avatar list",
     ConcurrentSessionLimitError: "stop_all() ends the sessions of this process; others end by their idle timeout",
+    NotFoundError: "Check the id, and that base_path is that of the service",
+    PermissionDeniedError: "Ask the account's administrator, or see what its plan includes",
     QuotaExceededError: "The account has no credits left",
+    RateLimitError: "Call less often",
+    ServerError: "Try again later; if it goes on, give the service's support the request id",
     SessionNotFoundError: "create_start_avatar() starts a new one",
     SessionStateError: "The session is not connected yet, or is over; create_start_avatar() starts a new one",
 }
@@ -94,8 +100,8 @@ def is_success(body: Any) -> bool:
         return True
     if body.get("error"):
         return False
-    code = body.get("code")
-    return not isinstance(code, int) or isinstance(code, bool) or code in SUCCESS_CODES
+    code = _code(body)
+    return not isinstance(code, int) or code in SUCCESS_CODES
 
 
 def api_error(
@@ -109,26 +115,26 @@ def api_error(
     """The error that a reply of ``status`` and body ``text`` means. Any body gives one."""
     body = _json(text)
     code = _code(body)
-    message = _message(body) or _first_line(text, status)
+    message = printable(_message(body) or _first_line(text))
     kind = _kind(status, code, message.lower())
     facts: dict[str, Any] = {
         "status": status,
         "code": code,
         "response_text": text[:LONGEST_BODY],
         "request_id": request_id,
+        "retry_after": retry_after,
         "call": call,
         "hint": _HINTS.get(kind, ""),
     }
-    if issubclass(kind, RateLimitError):
-        if retry_after is not None:
-            facts["hint"] = f"Try again in {retry_after:g} s"
-        return kind(message, retry_after=retry_after, **facts)
+    if retry_after is not None and kind in (RateLimitError, ServerError):
+        facts["hint"] = f"Try again in {retry_after:g} s"
     return kind(message, **facts)
 
 
 def _kind(status: int, code: int | str | None, words: str) -> type[APIError]:
     for phrases, kind in _BY_WORDS:
-        if any(phrase in words for phrase in phrases):
+        # A 429's quota is one of calls for each second, not of credits.
+        if any(phrase in words for phrase in phrases) and not (status == 429 and kind is QuotaExceededError):
             return kind
     if isinstance(code, int) and code in _BY_CODE:
         return _BY_CODE[code]
@@ -149,8 +155,10 @@ def _code(body: Any) -> int | str | None:
     nested = source.get("error")
     for holder in (source, nested if isinstance(nested, Mapping) else {}):
         code = holder.get("code")
-        if isinstance(code, (int, str)) and not isinstance(code, bool):
-            return int(code) if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 12 else code
+        if isinstance(code, str) and code:
+            return int(code) if code.isascii() and code.isdigit() and len(code) < 12 else printable(code[:LONGEST_CODE])
+        if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 10**12:
+            return code
     return None
 
 
@@ -183,12 +191,12 @@ def _joined(entries: Any, name: str) -> str:
     for entry in entries[:10]:
         if isinstance(entry, Mapping) and isinstance(entry.get(name), str):
             where = entry.get("loc")
-            place = ".".join(str(part) for part in where) + " " if isinstance(where, list) else ""
-            texts.append(place + entry[name])
+            path = [str(part) for part in where if isinstance(part, (str, int))] if isinstance(where, list) else []
+            texts.append(".".join(path) + " " + entry[name] if path else entry[name])
     return "; ".join(texts)
 
 
-def _first_line(text: str, status: int) -> str:
+def _first_line(text: str) -> str:
     stripped = text.strip()
     if not stripped:
         return "the service gave no reason"

@@ -1,4 +1,8 @@
-"""Reading what a wire brought, leniently: wrong types become defaults, nonsense becomes :class:`WireError`."""
+"""Reading what a wire brought, leniently: wrong types become defaults, nonsense becomes :class:`WireError`.
+
+The services' field types are documented loosely and change: an event dropped for an odd number costs more than the
+number does.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def text(source: Mapping[str, Any], *names: str) -> str:
     for name in names:
         value = source.get(name)
         if isinstance(value, str):
-            return value
+            return printable(value)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             return str(value)
     return ""
@@ -54,17 +58,21 @@ def whole(source: Mapping[str, Any], name: str) -> int:
 
 
 def required(source: Any, name: str, what: str) -> str:
-    """The named field, which must be a text that is not empty.
+    """The named field as text.
 
     Raises:
-        WireError: it is not.
+        WireError: it is missing or empty.
     """
-    value = source.get(name) if isinstance(source, Mapping) else None
-    if not isinstance(value, str) or not value:
+    value = text(source, name) if isinstance(source, Mapping) else ""
+    if not value:
         raise WireError(f"{what} has no {name}")
     return value
 
 
 def optional_text(source: Mapping[str, Any], name: str) -> str | None:
-    value = source.get(name)
-    return value if isinstance(value, str) and value else None
+    return text(source, name) or None
+
+
+def printable(value: str) -> str:
+    """``value`` with half a surrogate pair, which JSON may escape but no codec and no print() takes, replaced."""
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
