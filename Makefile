@@ -16,7 +16,8 @@ $(STAMP): setup.cfg setup.py
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@# setuptools warns of every editable install; a failed one is run again to be seen
+	@$(BIN)/python -m pip install -qqq --editable '.[dev]' || $(BIN)/python -m pip install --editable '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,32 +64,56 @@ def _add_simulator(commands: Any) -> None:
         default=[],
         help="change a limit, as in --limit idle_timeout=5; a wrong name prints them all",
     )
+    parser.add_argument(
+        "program", metavar="-- PROGRAM ...", nargs="*", help="run a program against it, and end with the program"
+    )
     parser.set_defaults(run=_run_simulator)
 
 
 def _run_simulator(options: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C or SIGTERM, or as long as the program runs that was given.
 
-    Both are the ordinary ways to end a server that ends by no other, so both exit with 0.
+    Both signals are the ordinary ways to end a server that ends by no other, so both exit with 0. A program's exit code
+    is passed on.
     """
     from heygen_avatar.simulator import Simulator
 
-    with _signals_as_bytes() as signals:
-        simulator = Simulator(
-            options.port,
-            api_key=options.api_key,
-            limits=_limits(options.limit),
-            voice=options.voice,
-            fps=options.fps,
-            avatars=options.avatar,
-            voices=options.voice_id,
-        )
+    simulator = Simulator(
+        options.port,
+        api_key=options.api_key,
+        limits=_limits(options.limit),
+        voice=options.voice,
+        fps=options.fps,
+        avatars=options.avatar,
+        voices=options.voice_id,
+    )
+    if options.program:
         with simulator:
-            _introduce(simulator, as_json=options.json)
-            signals.recv(1)
-            # A second Ctrl-C does not wait for the sessions to end.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            return _run_program(options.program, simulator)
+    with _signals_as_bytes() as signals, simulator:
+        _introduce(simulator, as_json=options.json)
+        signals.recv(1)
+        # A second Ctrl-C does not wait for the sessions to end.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return 0
+
+
+def _run_program(program: Sequence[str], simulator: Simulator) -> int:
+    """Run ``program`` with the simulator in its environment, and return its exit code as a shell would."""
+    environment = {**os.environ, "HEYGEN_BASE_PATH": simulator.base_path, "HEYGEN_API_KEY": simulator.api_key}
+    try:
+        process = subprocess.Popen(program, env=environment)
+    except OSError as error:
+        raise ConfigurationError(f"{program[0]} could not be started: {error.strerror}") from None
+    # Ctrl-C reaches the program too, which decides what it means; SIGTERM only reaches us, so it is passed on.
+    former_int = signal.signal(signal.SIGINT, lambda *_: None)
+    former_term = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, former_int)
+        signal.signal(signal.SIGTERM, former_term)
+    return code if code >= 0 else 128 - code
 
 
 def _introduce(simulator: Simulator, *, as_json: bool) -> None:

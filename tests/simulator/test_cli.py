@@ -113,3 +113,29 @@ def test_its_help_needs_no_extra() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0
     assert "--json" in ended.stdout
+
+
+def run_against_simulator(source: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("simulator", "--", sys.executable, "-c", source), capture_output=True, text=True, timeout=30
+    )
+
+
+def test_a_program_runs_against_it_with_key_and_base_path_in_its_environment() -> None:
+    done = run_against_simulator(
+        "from heygen_avatar import StreamingAvatar\n"
+        "with StreamingAvatar() as avatar:\n"
+        "    avatar.create_start_avatar(quality='low')\n"
+        "    print(avatar.state)"
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "connected", "")
+
+
+def test_the_programs_exit_code_is_passed_on() -> None:
+    assert run_against_simulator("raise SystemExit(7)").returncode == 7
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    done = subprocess.run(command("simulator", "--", "no-such-program"), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "no-such-program" in done.stderr and "Traceback" not in done.stderr
