@@ -142,8 +142,7 @@ class Client:
         action: rtc.LeaveRequest.Action = rtc.LeaveRequest.DISCONNECT,
     ) -> None:
         """Tell the client to leave and why, or to come again."""
-        come_again = action != rtc.LeaveRequest.DISCONNECT
-        self.send(leave=rtc.LeaveRequest(reason=reason, action=action, can_reconnect=come_again))
+        self.send(leave=leave_request(reason, action))
 
     def cut_signal(self) -> None:
         """Drop the websocket without a word."""
@@ -290,6 +289,11 @@ class Client:
     def _changed(self) -> None:
         self.info.version += 1
         self._room.changed(self)
+
+
+def leave_request(reason: models.DisconnectReason, action: rtc.LeaveRequest.Action) -> rtc.LeaveRequest:
+    """How a client is told to go; older ones look at can_reconnect."""
+    return rtc.LeaveRequest(reason=reason, action=action, can_reconnect=action != rtc.LeaveRequest.DISCONNECT)
 
 
 def _milliseconds() -> int:

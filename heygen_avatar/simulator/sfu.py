@@ -24,7 +24,7 @@ from livekit.protocol import models, rtc
 from numpy.typing import NDArray
 
 from .cast import Member, new_sid
-from .client import Client
+from .client import Client, leave_request
 from .signalling import Signal
 from .stage import AVATAR_IDENTITY, StageListener, VideoFormat
 from .tracks import Feed
@@ -232,6 +232,9 @@ class SfuRoom:
 
     async def admit(self, signal: Signal, claims: Claims, *, auto_subscribe: bool) -> None:
         """A client joins; one of the same identity gives way to it."""
+        if self._closed:  # while the websocket was being accepted
+            await _turn_away(signal, models.ROOM_DELETED, rtc.LeaveRequest.DISCONNECT)
+            return
         if former := self._clients.get(claims.identity):
             former.dismiss(models.DUPLICATE_IDENTITY)
             self.left(former)
@@ -261,10 +264,8 @@ class SfuRoom:
         client = self._clients.get(claims.identity)
         if client and client.info.sid == sid:
             await client.resume(signal)
-            return
-        leave = rtc.LeaveRequest(reason=models.STATE_MISMATCH, action=rtc.LeaveRequest.RECONNECT, can_reconnect=True)
-        signal.send(leave=leave)
-        await signal.close()
+        else:
+            await _turn_away(signal, models.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
 
     # What a client needs of its room (client.ClientRoom)
 
@@ -379,6 +380,11 @@ def _seen_by_others(info: models.ParticipantInfo) -> models.ParticipantInfo:
     seen.CopyFrom(info)
     del seen.tracks[:]
     return seen
+
+
+async def _turn_away(signal: Signal, reason: models.DisconnectReason, action: rtc.LeaveRequest.Action) -> None:
+    signal.send(leave=leave_request(reason, action))
+    await signal.close()
 
 
 async def _absent(request: web.Request) -> web.Response:

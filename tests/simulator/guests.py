@@ -16,6 +16,7 @@ import aiohttp
 import av
 import numpy as np
 from aiohttp import web
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from attrs import define, field
 from livekit import rtc
 from livekit.protocol import rtc as wire
@@ -36,6 +37,7 @@ NOTED: tuple[rtc.room.EventTypes, ...] = (
     "connection_quality_changed",
     "active_speakers_changed",
 )
+RED, BLUE = (200, 30, 30), (30, 30, 200)
 SECRET = "a secret of more than thirty-two bytes"
 
 
@@ -257,6 +259,29 @@ class StrangeGuest(Watch):
         await self._reader
         await self._session.close()
 
+    async def connect(self) -> None:
+        """Answer the server's first offer, and offer it a connection of our own with a data channel."""
+        self.subscriber, self.publisher = RTCPeerConnection(), RTCPeerConnection()
+        self.channels: dict[str, RTCDataChannel] = {}
+        for pc in (self.subscriber, self.publisher):
+            pc.on("track", lambda track: self.add("track", track))
+            pc.on("datachannel", lambda channel: self.channels.__setitem__(channel.label, channel))
+        offer = (await self.have("offer"))[0][0]
+        await self.subscriber.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        await self.subscriber.setLocalDescription(await self.subscriber.createAnswer())
+        await self.ask(answer=wire.SessionDescription(type="answer", sdp=self.subscriber.localDescription.sdp))
+        channel = self.publisher.createDataChannel("_reliable")
+        channel.on("open", lambda: self.add("open", channel))
+        await self.publisher.setLocalDescription(await self.publisher.createOffer())
+        await self.ask(offer=wire.SessionDescription(type="offer", sdp=self.publisher.localDescription.sdp))
+        answer = (await self.have("answer"))[0][0]
+        await self.publisher.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+        await self.have("open")
+
+    async def disconnect(self) -> None:
+        await self.subscriber.close()
+        await self.publisher.close()
+
     async def ask(self, **request: Any) -> None:
         await self.socket.send_bytes(wire.SignalRequest(**request).SerializeToString())
 
@@ -266,6 +291,14 @@ class StrangeGuest(Watch):
             kind = response.WhichOneof("message")
             self.add(kind, getattr(response, kind))
         self.add("closed")
+
+
+async def eventually(condition: Callable[[], object], *, timeout: float = 10) -> None:
+    """Wait for what nobody tells us of."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.001)
 
 
 def tone(frequency: float, seconds: float, *, rate: int = SAMPLE_RATE, amplitude: int = 8000) -> NDArray[np.int16]:
@@ -295,6 +328,13 @@ async def play(room: SfuRoom, samples: NDArray[np.int16]) -> None:
     for index in range(len(samples) // BLOCK_SAMPLES):
         room.push_audio(samples[index * BLOCK_SAMPLES :][:BLOCK_SAMPLES])
         await asyncio.sleep(max(0, started + (index + 1) * 0.02 - time.monotonic()))
+
+
+async def talk(source: rtc.AudioSource, samples: NDArray[np.int16]) -> None:
+    """Speak into a microphone, at the pace that it takes."""
+    for start in range(0, len(samples), 320):
+        block = samples[start : start + 320]
+        await source.capture_frame(rtc.AudioFrame(block.tobytes(), 16_000, 1, len(block)))
 
 
 async def show(room: SfuRoom, colour: tuple[int, int, int], video: VideoFormat = SMALL) -> None:
