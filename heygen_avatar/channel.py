@@ -10,22 +10,32 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Response
 from websockets.protocol import State
 
-from .errors import APIConnectionError, AuthenticationError, HeyGenError, SessionClosedError
+from .errors import APIConnectionError, APIError, APITimeoutError, HeyGenError, RateLimitError, SessionClosedError
+from .protocols.api_errors import api_error
 
 log = logging.getLogger("heygen_avatar.media")
 
 REOPEN_ATTEMPTS = 6
 REOPEN_FIRST_PAUSE = 0.25
 REOPEN_LONGEST_PAUSE = 4.0
+SETTLED = 10.0
+"""Seconds after which an open socket counts as well again: one that is closed sooner has used up an attempt."""
+
 ATTEMPT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
 MAX_MESSAGE = 2**20
+
+# At DEBUG, websockets logs the request line, and with it the token: what it logs through here is never that.
+_library_log = logging.getLogger("heygen_avatar.media.websocket")
+_library_log.setLevel(logging.INFO)
+_library_log.addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
 class Channel:
@@ -52,48 +62,69 @@ class Channel:
         self._open = asyncio.Event()
         self._error: HeyGenError | None = None
         self._closing = False
+        self._attempts = 0
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect, or raise what the trouble is in words."""
-        self._socket = await self._connect()
+        """Connect, once.
+
+        Raises:
+            APIError: the service refused; AuthenticationError where the token was not good.
+            APIConnectionError: it could not be reached.
+            SessionClosedError: :meth:`close` came first.
+        """
+        socket = await self._connect()
+        if self._error is not None:  # close() came meanwhile, and had no socket to close
+            await _end(socket)
+            raise self._error
+        self._socket = socket
         self._open.set()
         self._task = asyncio.create_task(self._run(), name=f"{self._name}-listen")
 
     async def send(self, payload: bytes | str) -> None:
-        """Send, waiting for the socket to come back if it is being reopened. The caller's deadline ends the wait."""
+        """Send, waiting for the socket to come back if it is being reopened. The caller's deadline ends the wait.
+
+        Raises:
+            APIConnectionError: it broke in the middle, or could not be opened again.
+            SessionClosedError: it is closed.
+        """
         while True:
             await self._open.wait()
             if self._error is not None:
                 raise self._error
-            assert self._socket is not None
-            if self._socket.state is State.OPEN:
+            socket = self._socket
+            assert socket is not None
+            if socket.state is State.OPEN:
                 break
             # The reader finds the loss too and clears the flag; until then this keeps the loop from spinning.
             self._open.clear()
-        try:
-            await self._socket.send(payload)
-        except ConnectionClosed:
-            # It was open a moment ago, so some of the message may have left: sending again could say it twice.
-            raise APIConnectionError(
-                f"the {self._name} broke while a message was being sent; whether it arrived is not known"
-            ) from None
+        with suppress(ConnectionClosed):
+            await socket.send(payload)
+            if socket.state is State.OPEN:  # websockets tells not every end that comes while a message drains
+                return
+        # It was open a moment ago, so some of the message may have left: sending again could say it twice.
+        raise APIConnectionError(
+            f"the {self._name} broke while a message was being sent; whether it arrived is not known"
+        )
 
     async def close(self) -> None:
         """Close and stop listening. Bounded, idempotent."""
         self._closing = True
         self._error = self._error or SessionClosedError(f"the {self._name} is closed", reason="stopped here")
         self._open.set()
-        if self._socket is not None:
-            with suppress(Exception):
-                await asyncio.wait_for(self._socket.close(), CLOSE_TIMEOUT)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
+        if self._socket is not None:
+            await _end(self._socket)
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
         while not self._closing:
+            opened = clock()
             await self._listen()
+            if clock() - opened >= SETTLED:
+                self._attempts = 0
             if self._closing or not await self._reopen():
                 return
 
@@ -101,36 +132,44 @@ class Channel:
         assert self._socket is not None
         with suppress(ConnectionClosed):
             async for message in self._socket:
-                self._hear(message)
+                try:
+                    self._hear(message)
+                except Exception:
+                    log.exception("%s: a message could not be taken in", self._name)
 
     async def _reopen(self) -> bool:
         self._open.clear()
         self._lost()
-        pause = REOPEN_FIRST_PAUSE
-        for attempt in range(1, REOPEN_ATTEMPTS + 1):
+        trouble: HeyGenError = APIConnectionError(f"the {self._name} at {self._place} is closed again and again")
+        while self._attempts < REOPEN_ATTEMPTS:
+            pause = min(REOPEN_FIRST_PAUSE * 2**self._attempts, REOPEN_LONGEST_PAUSE)
+            self._attempts += 1
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, REOPEN_LONGEST_PAUSE)
             try:
                 self._socket = await self._connect()
-            except AuthenticationError as error:
-                self._give_up(error)
-                return False
             except HeyGenError as error:
-                log.debug("%s: attempt %d to reopen failed: %s", self._name, attempt, error)
-                if attempt == REOPEN_ATTEMPTS:
-                    self._give_up(error)
+                log.debug("%s: attempt %d to reopen failed: %s", self._name, self._attempts, error)
+                trouble = error
+                if _is_final(error):
+                    break
             else:
                 self._open.set()
                 self._found()
                 return True
+        self._error = trouble
+        self._open.set()
+        self._failed(trouble)
         return False
 
-    def _give_up(self, error: HeyGenError) -> None:
-        self._error = error
-        self._open.set()
-        self._failed(error)
-
     async def _connect(self) -> ClientConnection:
+        outcome = await self._attempt()
+        if isinstance(outcome, HeyGenError):
+            raise outcome
+        return outcome
+
+    async def _attempt(self) -> ClientConnection | HeyGenError:
+        """The socket, or the error as a value: raised outside of any ``except``, so that it drags no exception of
+        websockets along, which may hold the URL, and with it the token."""
         try:
             return await connect(
                 self._url,
@@ -140,22 +179,42 @@ class Channel:
                 # Pings find a half-open socket; a generous answer time, since servers are slow to pong under load.
                 ping_interval=20,
                 ping_timeout=40,
+                logger=_library_log,
             )
         except InvalidStatus as error:
-            status = error.response.status_code
-            text = error.response.body.decode(errors="replace")[:2000] if error.response.body else ""
-            if status in (401, 403):
-                raise AuthenticationError(
-                    "the token was refused", status=status, response_text=text, call=self._name
-                ) from None
-            raise APIConnectionError(f"the {self._name} at {self._place} was refused with HTTP {status}") from None
-        except (OSError, TimeoutError, WebSocketException) as error:
-            # `from None`: websockets' errors may quote the URL, and with it the token.
-            raise APIConnectionError(
-                f"the {self._name} at {self._place} could not be opened: {type(error).__name__}"
-                + (f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else "")
-            ) from None
+            return self._refusal(error.response)
+        except TimeoutError:
+            return APITimeoutError(f"the {self._name} at {self._place} could not be opened in time")
+        except Exception as error:
+            words = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            return APIConnectionError(f"the {self._name} at {self._place} could not be opened: {words}")
+
+    def _refusal(self, response: Response) -> HeyGenError:
+        if response.status_code < 400:
+            return APIConnectionError(
+                f"the {self._name} at {self._place} answered HTTP {response.status_code}: no socket there"
+            )
+        body = (response.body or b"").decode("utf-8", "replace")
+        return api_error(status=response.status_code, text=self._without_token(body), call=self._name)
+
+    def _without_token(self, text: str) -> str:
+        for name, value in parse_qsl(urlsplit(self._url).query):
+            if "token" in name:
+                text = text.replace(value, "[redacted]").replace(quote(value, safe=""), "[redacted]")
+        return text
 
     @property
     def _place(self) -> str:
         return urlsplit(self._url).netloc
+
+
+def _is_final(error: HeyGenError) -> bool:
+    """Whether the service will say the same again: what it refuses, but not what it fails at or asks to wait for."""
+    return isinstance(error, APIError) and error.status < 500 and not isinstance(error, RateLimitError)
+
+
+async def _end(socket: ClientConnection) -> None:
+    try:
+        await asyncio.wait_for(socket.close(), CLOSE_TIMEOUT)
+    except Exception:  # the other end takes nothing any more, so it cannot be told either
+        socket.transport.abort()
