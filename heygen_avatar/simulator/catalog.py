@@ -109,6 +109,7 @@ class Catalog:
     def __init__(self, avatar_ids: tuple[str, ...] = (), voice_ids: tuple[str, ...] = ()) -> None:
         own_avatars = (Avatar(avatar_id=own, pose_name=own, default_voice=_ANN.voice_id) for own in avatar_ids)
         own_voices = (CatalogVoice(voice_id=own, name=own, gender="unknown") for own in voice_ids)
+        self.own_avatars, self.own_voices = avatar_ids, voice_ids
         self.avatars = (*_AVATARS, *own_avatars)
         self.voices = {voice.voice_id: voice for voice in (*_VOICES, *own_voices)}
         self._knowledge: dict[str, KnowledgeBase] = {}

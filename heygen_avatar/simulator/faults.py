@@ -18,7 +18,20 @@ from attrs.validators import in_, instance_of
 from heygen_avatar.errors import InvalidRequestError
 from heygen_avatar.simulator.replies import Handler
 
-Kind = Literal["status", "delay", "hang", "cut", "malformed", "html", "lost"]
+Kind = Literal[
+    "status",
+    "delay",
+    "hang",
+    "cut",
+    "malformed",
+    "html",
+    "lost",
+    "silent_end",
+    "late_connected",
+    "socket_close",
+    "no_speak_events",
+]
+_SESSION_KINDS = ("silent_end", "late_connected", "socket_close", "no_speak_events")
 
 _Check = Callable[[object, "Attribute[Any]", object], None]
 
@@ -50,6 +63,10 @@ class Fault:
             ``seconds`` later. ``hang``: no answer, until the plan is cleared or ``seconds`` have passed; then the
             connection is cut. ``cut``: the body breaks off in the middle. ``malformed``: JSON that is none. ``html``:
             a page, as a proxy sends it, with ``status``. ``lost``: the connection is cut instead of an answer.
+            On LiveAvatar, ``silent_end``: a session of this start call does not end at its longest duration, it only
+            falls silent. On its LITE socket: ``late_connected``: ``connected`` comes ``seconds`` late;
+            ``socket_close``: the socket is closed after ``seconds`` with ``code``, or cut if that is 0;
+            ``no_speak_events``: no ``agent.speak_*`` is sent.
         path: which paths it strikes: one, or a pattern with ``*``.
         method: which method, or any.
         nth: the first call struck, counted from when the plan was set.
@@ -149,6 +166,11 @@ class Faults:
             for planned in self._plan
         ]
 
+    def take(self, kind: Kind, request: web.Request) -> Fault | None:
+        """The fault of a session's kind that strikes this call, if one does: for who makes the session to obey."""
+        struck = [planned.fault for planned in self._plan if planned.fault.kind == kind and planned.strikes(request)]
+        return struck[0] if struck else None
+
     def middleware(self) -> Any:
         @web.middleware
         async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -161,7 +183,11 @@ class Faults:
         if request.path.startswith("/simulator/"):
             return None  # else a plan for all paths could never be cleared
         # Every fault counts every call it matches, also those that another one strikes.
-        struck = [planned.fault for planned in self._plan if planned.strikes(request)]
+        struck = [
+            planned.fault
+            for planned in self._plan
+            if planned.fault.kind not in _SESSION_KINDS and planned.strikes(request)
+        ]
         return struck[0] if struck else None
 
     async def _strike(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -23,6 +23,15 @@ class Limits:
         credits_per_minute: the price of a minute.
         billed_at_least: the shortest time a session is billed for.
         text_length: the longest text of one task, in characters.
+        liveavatar_session_duration: a LiveAvatar session's longest life (its plans' limits are not published).
+        liveavatar_sandbox_duration: likewise in the sandbox (observed: 60).
+        liveavatar_idle_timeout: how long it lives without activity (its lifecycle pages: 5 minutes).
+        liveavatar_abandoned_timeout: how long it lives once nobody is left (observed: 194 and 210).
+        liveavatar_full_price: credits for a minute of FULL mode; LITE's is ``liveavatar_lite_price``.
+        liveavatar_billed_by: seconds that are escrowed at the start, and charged from then on one after the other.
+        liveavatar_starvation: silence in the middle of a LITE utterance after which the service complains.
+        liveavatar_message_size: the longest message on the LITE socket, in bytes (its events page: 1 MB).
+        liveavatar_calls_per_second: calls of one endpoint by one caller (its limits are not published).
     """
 
     concurrent_sessions: int = field(default=3, validator=ge(0))
@@ -34,6 +43,16 @@ class Limits:
     credits_per_minute: float = field(default=0.2, validator=_AMOUNT)
     billed_at_least: float = field(default=30.0, validator=_AMOUNT)
     text_length: int = field(default=1000, validator=gt(0))
+    liveavatar_session_duration: float = field(default=1200.0, validator=_POSITIVE)
+    liveavatar_sandbox_duration: float = field(default=60.0, validator=_POSITIVE)
+    liveavatar_idle_timeout: float = field(default=300.0, validator=_POSITIVE)
+    liveavatar_abandoned_timeout: float = field(default=200.0, validator=_POSITIVE)
+    liveavatar_full_price: float = field(default=2.0, validator=_AMOUNT)
+    liveavatar_lite_price: float = field(default=1.0, validator=_AMOUNT)
+    liveavatar_billed_by: float = field(default=60.0, validator=_POSITIVE)
+    liveavatar_starvation: float = field(default=1.0, validator=_POSITIVE)
+    liveavatar_message_size: int = field(default=1 << 20, validator=gt(0))
+    liveavatar_calls_per_second: int = field(default=100, validator=gt(0))
 
 
 def limit_names() -> tuple[tuple[str, type], ...]:

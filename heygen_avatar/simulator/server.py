@@ -24,6 +24,7 @@ from heygen_avatar.simulator.brain import BrainSettings
 from heygen_avatar.simulator.catalog import Catalog
 from heygen_avatar.simulator.faults import Fault, Faults, Plan, read_plan
 from heygen_avatar.simulator.limits import Limits
+from heygen_avatar.simulator.liveavatar.service import LiveAvatar
 from heygen_avatar.simulator.management import Management
 from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, allow_browsers, answer_in_json, read_json
 from heygen_avatar.simulator.sessions import EndReason, Sessions
@@ -240,6 +241,7 @@ class Simulator:
         application.add_routes(
             [
                 *StreamingV1(studio).routes(),
+                *LiveAvatar(studio).routes(),
                 *Management(account, settings.catalog, self._sessions).routes(),
                 *sfu.routes(),
                 *_Administration(self._sessions, faults).routes(),

@@ -92,6 +92,7 @@ class Session:
         self._busy = False
         self._began = self._active = self._alone_since = time.monotonic()
         self._ended: float | None = None
+        self._refunded = False
         self._closers: list[Closer] = []
         self._closing: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -171,6 +172,10 @@ class Session:
         """End the session and return when all that belonged to it is closed. The first reason given counts."""
         await asyncio.shield(self._begin_to_close(reason))
 
+    def end_soon(self, reason: EndReason) -> None:
+        """Begin to end the session, from where nobody can wait for it."""
+        self._begin_to_close(reason)
+
     def _begin_to_close(self, reason: EndReason) -> asyncio.Task[None]:
         if self._closing is None:
             self.state = State.CLOSING
@@ -230,8 +235,16 @@ class Session:
     @property
     def billable_seconds(self) -> int:
         """What it is billed for, from the moment it was made: 30 s at least, then by the second, on streaming v1."""
+        if self._refunded:
+            return 0
         terms = self.terms
-        return math.ceil(math.ceil(max(self.seconds, terms.billed_at_least) / terms.billed_by) * terms.billed_by)
+        # A time that could not be paid for was not given.
+        whole = math.floor if self.end_reason is EndReason.NO_CREDITS else math.ceil
+        return math.ceil(whole(max(self.seconds, terms.billed_at_least) / terms.billed_by) * terms.billed_by)
+
+    def refund(self) -> None:
+        """It costs nothing: it could not be given."""
+        self._refunded = True
 
     @property
     def credits(self) -> float:
@@ -290,6 +303,10 @@ class Sessions:
     def credits_left(self, service: str) -> float:
         """What is left of the account's credits with the service; never below nothing."""
         return max(0.0, self._limits.credits - sum(session.credits for session in self.of(service)))
+
+    def is_overdrawn(self, service: str) -> bool:
+        """More was used up than the account has."""
+        return sum(session.credits for session in self.of(service)) > self._limits.credits
 
     async def end_all(self, reason: EndReason) -> None:
         await asyncio.gather(*(session.end(reason) for session in self.all()))

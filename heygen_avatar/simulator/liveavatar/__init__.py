@@ -1,0 +1,1 @@
+"""LiveAvatar, FULL and LITE, on the simulator's port: see :class:`~.service.LiveAvatar`."""
