@@ -21,6 +21,7 @@ from .guests import (
     SMALL,
     Guest,
     Listener,
+    eventually,
     loud,
     meanwhile,
     on_a_loop,
@@ -194,7 +195,7 @@ async def test_a_track_is_subscribed_and_unsubscribed_at_any_time() -> None:
         guest = await hall.invite(auto_subscribe=False)
         async with meanwhile(show(hall.room, RED)):
             for round_ in (1, 2, 3):
-                assert not hall.room.video_wanted
+                await eventually(lambda: not hall.room.video_wanted)
                 seen = len(guest.of("frame"))
                 guest.publication("video").set_subscribed(True)
                 await guest.have("frame", count=seen + 5)
