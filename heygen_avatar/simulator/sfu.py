@@ -54,7 +54,12 @@ class Sfu:
 
     def routes(self) -> list[web.RouteDef]:
         """What the server mounts. A client that finds no ``/rtc/v1`` falls back to two peer connections."""
-        return [web.get("/rtc", self._connect), web.get("/rtc/validate", self._validate), web.get("/rtc/v1", _absent)]
+        return [
+            web.get("/rtc", self._connect),
+            web.get("/rtc/validate", self._validate),
+            web.get("/rtc/v1", _absent),
+            web.get("/", _healthy),
+        ]
 
     def create(self, room: str, listener: StageListener) -> SfuRoom:
         """Open a room; its name must be new."""
@@ -385,6 +390,11 @@ def _seen_by_others(info: models.ParticipantInfo) -> models.ParticipantInfo:
 async def _turn_away(signal: Signal, reason: models.DisconnectReason, action: rtc.LeaveRequest.Action) -> None:
     signal.send(leave=leave_request(reason, action))
     await signal.close()
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    """What livekit-server answers here; livekit-client asks, to have a connection open before it needs one."""
+    return web.Response(text="OK", headers=_ANY_ORIGIN)
 
 
 async def _absent(request: web.Request) -> web.Response:
