@@ -169,11 +169,15 @@ class Page:
         """Ask ``window.visitor`` (``page.js``)."""
         return self._browser.order("visit", page=self._number, name=name, options=options)
 
+    def console(self) -> list[str]:
+        """What the browser and the client wrote to the page's console."""
+        lines: list[str] = self._browser.order("console", page=self._number)
+        return lines
+
     def report(self) -> str:
         """All that the page heard and said, for whoever has to find out what went wrong."""
-        events = "\n".join(json.dumps(event) for event in self.look("events", since=0))
-        console = "\n".join(self._browser.order("console", page=self._number))
-        return f"events of the page:\n{events}\nits console:\n{console}"
+        events = [json.dumps(event) for event in self.look("events", since=0)]
+        return "\n".join(["events of the page:", *events, "its console:", *self.console()])
 
     def screenshot(self, path: Path) -> None:
         self._browser.order("screenshot", page=self._number, path=str(path))

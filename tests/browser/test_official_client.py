@@ -114,6 +114,7 @@ def test_the_stream_is_ready_once_it_has_sound_and_picture(visit: Visit) -> None
     page = visit()
     page.call("createStartAvatar", AVATAR)
     assert page.hear("stream_ready")["detail"] == ["audio", "video"]
+    assert page.console() == [], "the browser and the client have nothing to complain of"
     page.call("stopAvatar")
 
 
