@@ -42,7 +42,9 @@ LEAVE_TIMEOUT = 3.0
 """Seconds the native disconnect may take; on a half-open network it may take for ever."""
 
 SEND_RETRY_WINDOW = 5.0
-"""Seconds after connecting in which a packet may fail because the way up is not open yet, and is tried once more."""
+"""Seconds after connecting in which a packet may fail because the way up is not open yet, and is tried again."""
+
+SEND_RETRY_AFTER = 0.3
 
 _KINDS: dict[Kind, int] = {"video": rtc.TrackKind.KIND_VIDEO, "audio": rtc.TrackKind.KIND_AUDIO}
 
@@ -115,11 +117,20 @@ class MediaRoom:
         except rtc.ConnectError as error:
             self._finish()
             raise SessionStartError(_why(error.message, url, token)) from None
+        except BaseException:
+            self._finish()
+            raise
         self._connected_at = time.monotonic()
         if self._leaving is not None:
             await self._leave()
             return
         self._review()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps ``connect`` from being done, in a few words as livekit last logged it; empty where it did not."""
+        complaint = native_log.last_complaint()
+        return _cause(complaint) or complaint
 
     async def disconnect(self) -> None:
         """Leave the room. Idempotent, takes ``LEAVE_TIMEOUT`` at most; while still connecting it returns at once."""
@@ -133,9 +144,9 @@ class MediaRoom:
         return self._connected_at is not None and not self._ended
 
     async def _leave(self) -> None:
+        self._subscriptions.end()  # readers need not wait for a connect that will lead to nothing
         if not self.connected:
             return
-        self._subscriptions.pause()
         await self._subscriptions.closed()
         goodbye = self._loop.create_task(self._room.disconnect())
         _, late = await asyncio.wait({goodbye}, timeout=LEAVE_TIMEOUT)
@@ -173,29 +184,27 @@ class MediaRoom:
             raise InvalidRequestError(
                 f"a message of {len(payload):,} bytes is too large: a packet takes {MAX_DATA_BYTES:,}; nothing was sent"
             )
-        self._require_connected()
-        assert self._connected_at is not None
-        try:
-            await self._room.local_participant.publish_data(payload, reliable=True, topic=topic)
-        except PublishDataError as error:
-            self._require_connected()
-            if time.monotonic() - self._connected_at > SEND_RETRY_WINDOW:
-                raise SessionClosedError(f"the room did not take the message: {error.message}", reason="lost") from None
-        else:
-            return
-        # Just after joining the way up may not be open yet (client-sdk-android #721); what failed was not sent.
-        await asyncio.sleep(0.3)
-        self._require_connected()
-        try:
-            await self._room.local_participant.publish_data(payload, reliable=True, topic=topic)
-        except PublishDataError as error:
-            raise SessionClosedError(f"the room did not take the message: {error.message}", reason="lost") from None
+        while True:
+            joined_at = self._require_connected()
+            early = time.monotonic() - joined_at < SEND_RETRY_WINDOW
+            try:
+                await self._room.local_participant.publish_data(payload, reliable=True, topic=topic)
+                return
+            except PublishDataError as error:
+                self._require_connected()
+                if not early:
+                    message = f"the room did not take the message: {error.message}"
+                    raise SessionClosedError(message, reason="lost") from None
+            # Just after joining the way up may not be open yet (client-sdk-android #721); what failed was not sent.
+            await asyncio.sleep(SEND_RETRY_AFTER)
 
-    def _require_connected(self) -> None:
+    def _require_connected(self) -> float:
+        """When the room was joined."""
         if self._ended:
             raise SessionClosedError("the room was left", reason="left")
         if self._connected_at is None:
             raise SessionNotStartedError("the room is not joined yet")
+        return self._connected_at
 
     async def wait_for_participant(self, predicate: Callable[[str], bool], timeout: float) -> str:
         """The identity of the first participant that ``predicate`` says yes to, present or yet to come.
@@ -364,5 +373,8 @@ def _why(native: str, url: str, token: str) -> str:
     """livekit's untyped words as a sentence; the token is taken out, a server may have echoed it."""
     host = url.split("?")[0]
     words = native_log.redacted(native, token)
-    cause = next((text for key, text in _CAUSES if key in native.lower()), "it could not be joined")
-    return f"the room at {host} is out of reach: {cause} (livekit: {words})"
+    return f"the room at {host} is out of reach: {_cause(native) or 'it could not be joined'} (livekit: {words})"
+
+
+def _cause(native: str) -> str:
+    return next((text for key, text in _CAUSES if key in native.lower()), "")

@@ -83,19 +83,13 @@ class Subscriptions:
             if publication.track is None:
                 del self._asked[kind]
 
-    def pause(self) -> None:
-        """Stop all feeds: the room is about to be left."""
-        for sink, feed in self._sinks.items():
-            if feed is not None:
-                feed.stop()
-                self._sinks[sink] = None
-
     def end(self) -> None:
-        """Stop all feeds and tell the sinks that it is over."""
-        self.pause()
+        """Stop all feeds and tell the sinks that it is over. Idempotent."""
         self._over = True
         sinks, self._sinks = self._sinks, {}
-        for sink in sinks:
+        for sink, feed in sinks.items():
+            if feed is not None:
+                feed.stop()
             sink.end()
         for timer in self._lingering.values():
             timer.cancel()

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hand import Hand
@@ -207,3 +213,26 @@ def test_a_snapshot_is_one_picture_and_leaves_nothing_attached(
 def test_a_snapshot_that_fails_says_what_to_check(hand: Hand) -> None:
     with pytest.raises(WaitTimeoutError, match="UDP"):
         snapshot(hand, timeout=0.01)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_ends_a_wait_for_a_frame() -> None:
+    script = f"""
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+        from hand import Hand
+        from heygen_avatar.media.streams import VideoFrames
+        frames = VideoFrames(Hand(), timeout=None)
+        print("waiting", flush=True)
+        try:
+            frames.read()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waiting\n"
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    assert (out, err, child.returncode) == ("interrupted\n", "", 0)
