@@ -223,8 +223,8 @@ def test_ctrl_c_ends_a_wait_for_a_frame() -> None:
         from hand import Hand
         from heygen_avatar.media.streams import VideoFrames
         frames = VideoFrames(Hand(), timeout=None)
-        print("waiting", flush=True)
         try:
+            print("waiting", flush=True)
             frames.read()
         except KeyboardInterrupt:
             print("interrupted", flush=True)
