@@ -11,7 +11,9 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -24,6 +26,9 @@ log = logging.getLogger("heygen_avatar.media")
 
 T = TypeVar("T")
 
+LAST_CALLBACKS = 0.05
+"""Seconds that LiveKit's native threads have, after it was disposed of, to finish what they were saying to Python."""
+
 
 class Engine:
     """A loop thread that callers of any thread can use."""
@@ -31,22 +36,26 @@ class Engine:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: set[Future[Any]] = set()
         self._on_death: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._dead = False
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run ``coroutine`` on the media thread; its future also ends when the thread dies."""
-        loop = self._start()
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        with self._lock:
-            self._pending.add(future)
-            dead = self._dead
+        """Run ``coroutine`` on the media thread; its future also ends when the thread dies.
+
+        Raises:
+            UsageError: the thread has ended.
+        """
+        try:
+            with self._lock:
+                # Under the lock, so that a dying thread either refuses it here or still hears of it.
+                future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+                self._pending.add(future)
+        except BaseException:
+            coroutine.close()
+            raise
         future.add_done_callback(self._forget)
-        if dead and not future.done():
-            # The thread died between the start check and the hand-over: nobody else would ever end this future.
-            self._fail(future)
         return future
 
     def call(self, coroutine: Coroutine[Any, Any, T], *, timeout: float, what: str) -> T:
@@ -77,11 +86,22 @@ class Engine:
 
     def is_current(self) -> bool:
         """Whether the calling thread is the media thread."""
-        return self._thread is not None and threading.get_ident() == self._thread.ident
+        return threading.current_thread() is self._thread
 
     def warm_up(self) -> None:
-        """Start the thread and load LiveKit's library on it, without waiting: 0.1 to 1 s beside the first REST call."""
-        self._start()
+        """Start the thread and load LiveKit's library on it, without waiting: 0.1 to 1 s beside the first REST call.
+
+        Raises:
+            UsageError: no session can be started in this process, because the thread has ended, or because the process
+                was forked from one that had loaded the library, whose native threads do not survive that.
+        """
+        if _livekit_pid not in (None, os.getpid()):
+            raise UsageError(
+                "this process was forked from one that had used an avatar, and LiveKit's native threads do not survive "
+                "a fork: start it before the parent's first session, or with multiprocessing's \"spawn\""
+            )
+        with self._lock:
+            self._started()
 
     def when_dead(self, callback: Callable[[], None]) -> None:
         """Call the bound method ``callback`` (held weakly) if the thread dies, so that nobody waits for it."""
@@ -92,42 +112,43 @@ class Engine:
     def stop(self, timeout: float) -> None:
         """End the loop and its thread; what still ran is cancelled. Idempotent, bounded, for exit and for tests."""
         with self._lock:
-            thread = self._thread
-        if thread is None or not thread.is_alive() or self.is_current():
+            thread, loop = self._thread, self._loop
+        if thread is None or loop is None or self.is_current():
             return
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout)
 
-    def _start(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._dead:
-                raise UsageError("the media thread of this process has ended; no session can be started any more")
-            if self._thread is None:
-                # Queued first, so that whatever is submitted meanwhile finds the library loaded.
-                self._loop.call_soon(_load_livekit)
-                self._thread = threading.Thread(target=self._run, name="heygen-media", daemon=True)
-                self._thread.start()
+    def _started(self) -> asyncio.AbstractEventLoop:
+        """The loop, with its thread running. Called with the lock held."""
+        if self._dead:
+            raise UsageError("the media thread of this process has ended; no session can be started any more")
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            # Queued first, so that whatever is submitted meanwhile finds the library loaded.
+            loop.call_soon(_load_livekit)
+            thread = threading.Thread(target=self._run, args=(loop,), name="heygen-media", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                loop.close()
+                raise UsageError("no media thread can be started: the process is ending, or has too many") from None
+            self._loop, self._thread = loop, thread
         return self._loop
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_forever()
+            loop.run_forever()
         finally:
-            self._die()
+            self._die(loop)
 
-    def _die(self) -> None:
-        loop = self._loop
+    def _die(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             self._dead = True
             watchers = [ref() for ref in self._on_death]
         with contextlib.suppress(Exception):
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+            loop.run_until_complete(_cancel_all())
         with self._lock:
             pending = list(self._pending)
         for future in pending:
@@ -150,15 +171,29 @@ class Engine:
             future.set_exception(MediaError("the media thread has ended"))
 
 
+async def _cancel_all() -> None:
+    await asyncio.sleep(0)  # what was submitted last becomes a task, and so is ended like the others
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1.0)
+
+
 def _load_livekit() -> None:
     """Import livekit and load its library here, then register our exit after its own.
 
     atexit runs last in, first out: sessions are stopped and rooms left before LiveKit disposes of itself.
     """
+    global _livekit_pid
     try:
         from livekit.rtc._ffi_client import FfiClient
 
-        _ = FfiClient.instance
+        with _loading:
+            if _exiting:
+                return
+            _ = FfiClient.instance
+            _livekit_pid = _livekit_pid or os.getpid()
     except Exception as error:
         # Whoever needs a room gets this error with its cause from the import there; the thread itself must live.
         log.warning("LiveKit's native library could not be loaded: %s", error)
@@ -166,6 +201,28 @@ def _load_livekit() -> None:
         atexit.unregister(callback)
         atexit.register(callback)
 
+
+def _dispose_livekit() -> None:
+    """Dispose of the library ourselves if it came while the process was ending: an exit callback that is registered
+    during exit is not run, and a library left to itself aborts the process when the interpreter goes."""
+    global _exiting
+    with _loading:
+        _exiting = True
+    client = sys.modules.get("livekit.rtc._ffi_client")
+    if client is not None and client.FfiClient._instance is not None:
+        client.FfiClient._instance._dispose()  # does nothing the second time
+        # A native thread that is just calling back waits for the interpreter's lock: it gets it here, since it could
+        # not unwind from being ended in there.
+        time.sleep(LAST_CALLBACKS)
+
+
+atexit.register(_dispose_livekit)  # before all others of ours, so it runs after them
+
+_loading = threading.Lock()
+_exiting = False
+
+_livekit_pid: int | None = None
+"""The process that loaded LiveKit's library."""
 
 _at_exit: list[Callable[[], None]] = []
 _engine: Engine | None = None
@@ -192,9 +249,15 @@ def running_engine() -> Engine | None:
     return _engine
 
 
+_of_parents: list[Engine] = []
+
+
 def _after_fork() -> None:
     # The thread does not exist in the child, and a lock that another thread held at the fork would never open.
     global _engine, _engine_lock
+    if _engine is not None:
+        # Kept for good: closing its loop would take the parent's sockets out of the epoll set that both still share.
+        _of_parents.append(_engine)
     _engine = None
     _engine_lock = threading.Lock()
 
