@@ -83,6 +83,7 @@ class StreamingAvatar(Hearing):
         dispatch: ``"thread"`` calls handlers in a thread of their own; ``"manual"`` only in :meth:`run_handlers`.
         timeout: the deadline of each call in seconds, where the call names no other.
         keep_alive: inside ``with``, keep an idle session from being ended by the service.
+        guardian: let a tiny process of its own stop the session should this one be killed.
 
     Raises:
         ConfigurationError: neither a token nor a key, or one that cannot be sent.
@@ -98,6 +99,7 @@ class StreamingAvatar(Hearing):
         dispatch: Literal["thread", "manual"] = "thread",
         timeout: float = 30.0,
         keep_alive: bool = True,
+        guardian: bool = True,
     ) -> None:
         if token is None and api_key is None:
             api_key = os.environ.get("HEYGEN_API_KEY") or None
@@ -109,6 +111,7 @@ class StreamingAvatar(Hearing):
         super().__init__(threaded=dispatch == "thread", timeout=timeout)
         self._token = token
         self._keep_alive = keep_alive
+        self._guarded = guardian
         self._inside_with = False
         self._rest = RestClient(
             base_path or os.environ.get("HEYGEN_BASE_PATH") or DEFAULT_BASE_PATH, token=token, api_key=api_key
@@ -299,9 +302,10 @@ class StreamingAvatar(Hearing):
         Raises:
             MediaError, WaitTimeoutError: no picture came.
         """
+        from .media.streams import snapshot
+
         check_timeout(timeout)
-        with self.video_frames() as frames:
-            return frames.read(timeout=timeout)
+        return snapshot(self._live()[0].wires.room, timeout=timeout)
 
     def record(self, path: str | PathLike[str]) -> Recording:
         """Record picture and sound to an MP4 file until ``stop()``, the end of ``with``, or the session's end.
@@ -360,7 +364,12 @@ class StreamingAvatar(Hearing):
     def _new_connection(self, request: StartAvatarRequest) -> Connection:
         protocol: Protocol = StreamingProtocol()
         connection = Connection(
-            rest=self._rest, token=self._token, protocol=protocol, request=request, dispatcher=self._dispatcher
+            rest=self._rest,
+            token=self._token,
+            protocol=protocol,
+            request=request,
+            dispatcher=self._dispatcher,
+            guarded=self._guarded,
         )
         self._holder[:] = [connection]
         return connection

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from . import cleanup
+from . import cleanup, guardian
 from .deadline import SLICE, Deadline
 from .dispatch import Dispatcher
 from .engine import at_exit, engine, running_engine
@@ -79,9 +79,11 @@ class Connection:
         protocol: Protocol,
         request: StartAvatarRequest,
         dispatcher: Dispatcher,
+        guarded: bool,
     ) -> None:
         self.rest = rest
         self._token = token
+        self._guarded = guarded
         self.protocol = protocol
         self.request = request
         self.session: StartAvatarResponse | None = None
@@ -158,6 +160,8 @@ class Connection:
         time, nobody else would ever learn the id of a session that already costs money.
         """
         cleanup.register(self)
+        if self._guarded:
+            guardian.prepare()
         deadline = Deadline.after(timeout)
         try:
             self._fetch_token(deadline)
@@ -193,10 +197,20 @@ class Connection:
             self.book = SpeechBook(session.session_id)
             abandoned = self._closing
             self._answered.set()
+        if self._guarded:
+            guardian.watch(session.session_id, self._stop_calls(session.session_id))
         if abandoned:
             # close() came first and found no id to stop. Both look at _closing and session under the lock, so one of
             # the two always stops the session.
             cleanup.stop_in_background(self, why="its start was given up")
+
+    def _stop_calls(self, session_id: str) -> list[dict[str, Any]]:
+        """The stop call as the guardian can make it: with the session's token, then with the account's key."""
+        call = self.protocol.stop(session_id)
+        calls = [self.rest.spelled_out(call, token=self._token)]
+        if self.rest.api_key:
+            calls.append(self.rest.spelled_out(evolve(call, auth="key")))
+        return calls
 
     def _not_created(self, error: BaseException) -> None:
         self._never_was()
@@ -488,6 +502,7 @@ class Connection:
             pass  # it was over already
         self._costs_nothing = True
         cleanup.forget(self)
+        guardian.forget(self.session.session_id)
 
     def _leave(self, deadline: Deadline) -> None:
         running = running_engine()

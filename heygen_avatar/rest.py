@@ -207,6 +207,18 @@ class RestClient:
             work()  # at interpreter shutdown no thread can be started; the socket timeouts are the deadline then
         return reply
 
+    def spelled_out(self, call: RestCall, *, token: str | None = None) -> dict[str, Any]:
+        """``call`` as plain data, credentials and all, for somebody who has no client: the guardian."""
+        request = requests.Request(call.method, self.base_path + call.path, params=call.params, json=call.body)
+        prepared = self._credentials(call, token)(self._session.prepare_request(request))
+        body = prepared.body or b""
+        return {
+            "method": prepared.method,
+            "url": prepared.url,
+            "headers": dict(prepared.headers),
+            "body": body if isinstance(body, str) else body.decode(),
+        }
+
     def close(self) -> None:
         """Close the connections. Calls that only their callers wait for end with an error, further ones are refused;
         one with a ``receive`` still has its outcome."""

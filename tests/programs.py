@@ -27,6 +27,7 @@ class Program:
         environment = {**os.environ, "HEYGEN_API_KEY": simulator.api_key, "HEYGEN_BASE_PATH": simulator.base_path}
         self.process = subprocess.Popen(
             [python, "-c", PREAMBLE + textwrap.dedent(source)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,132 @@
+"""This process's side of the guardian: started with the first paid session, told of each, let go after the last.
+
+What no code of a dying process can do (SIGKILL, ``os._exit``, a crash in native code, a killed kernel), the guardian
+does: its standard input ends with us. See ``guardian_process.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from requests import certs
+
+log = logging.getLogger("heygen_avatar.cleanup")
+
+_PROGRAM = Path(__file__).with_name("guardian_process.py")
+_PASSED_ON = ("PATH", "SYSTEMROOT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_WINDOWS_FLAGS: int = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
+_lock = threading.Lock()
+_process: subprocess.Popen[bytes] | None = None
+_watched: set[str] = set()
+
+
+def prepare() -> None:
+    """Start the guardian in the background, beside the first call of a session: it is there when the reply comes."""
+    with suppress(RuntimeError):  # at interpreter shutdown; there is nothing to guard any more
+        threading.Thread(target=_ensure, name="heygen-guardian", daemon=True).start()
+
+
+def watch(session_id: str, calls: Sequence[Mapping[str, Any]]) -> None:
+    """From now on, should this process die, ``calls`` are made in turn until one is taken."""
+    with _lock:
+        if _started():
+            _watched.add(session_id)
+            # requests trusts this bundle; what the guardian's bare Python trusts differs between platforms.
+            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certs.where()
+            _tell({"watch": session_id, "calls": list(calls), "cafile": bundle})
+
+
+def forget(session_id: str) -> None:
+    """The session is over. The guardian ends with the last one."""
+    global _process
+    with _lock:
+        if _process is None or session_id not in _watched:
+            return
+        _watched.discard(session_id)
+        _tell({"forget": session_id})
+        if not _watched and _process is not None:
+            ending, _process = _process, None
+            assert ending.stdin is not None
+            with suppress(OSError):
+                ending.stdin.close()
+            # It ends by itself within milliseconds; waiting keeps it from becoming a zombie of ours.
+            with suppress(subprocess.TimeoutExpired):
+                ending.wait(2)
+
+
+def _ensure() -> None:
+    with _lock:
+        _started()
+
+
+def _started() -> bool:
+    global _process
+    if _process is not None:
+        return True
+    python = _interpreter()
+    if python is None:
+        log.info("no guardian: %r is not a Python that could run one", sys.executable)
+        return False
+    environment = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
+    try:
+        _process = subprocess.Popen(
+            [python, "-I", "-S", str(_PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Not ours: it would carry HEYGEN_API_KEY, and a PYTHON* variable could break the guardian.
+            env=environment,
+            cwd=_PROGRAM.anchor,
+            # Out of the terminal's reach: Ctrl-C and a hang-up go to every process of our group.
+            start_new_session=True,
+            creationflags=_WINDOWS_FLAGS,
+        )
+    except OSError as error:
+        log.warning("no guardian could be started (%s): a killed process would leave its sessions open", error)
+        return False
+    return True
+
+
+def _tell(message: Mapping[str, Any]) -> None:
+    global _process
+    assert _process is not None and _process.stdin is not None
+    try:
+        _process.stdin.write(json.dumps(message).encode() + b"\n")
+        _process.stdin.flush()
+    except OSError:
+        log.warning("the guardian is gone: a killed process would leave its sessions open")
+        _process = None
+
+
+def _interpreter() -> str | None:
+    """The Python to run it with. A frozen program or an embedding one would start itself again."""
+    if getattr(sys, "frozen", False) or not sys.executable:
+        return None
+    return sys.executable if Path(sys.executable).name.lower().startswith(("python", "pypy")) else None
+
+
+def _after_fork() -> None:
+    # The child's copy of the pipe would keep the guardian waiting after the parent has died.
+    global _lock, _process
+    _lock = threading.Lock()
+    _watched.clear()
+    former, _process = _process, None
+    if former is not None and former.stdin is not None:
+        with suppress(OSError):
+            os.close(former.stdin.fileno())
+        former.returncode = 0  # it is the parent's child, not ours: nothing here may wait for it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
