@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from heygen_avatar.simulator.brain import Brain
 from heygen_avatar.simulator.chat import ChatSocket
 from heygen_avatar.simulator.line import Line, Spoken
+from heygen_avatar.simulator.listener import RATES
 from heygen_avatar.simulator.performer import Performer
 from heygen_avatar.simulator.sessions import Session
 from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.sound import SoundSocket
 from heygen_avatar.simulator.stage import SAMPLE_RATE, VideoFormat
 from heygen_avatar.simulator.voice import Delivery, Voice
+from heygen_avatar.simulator.voice_chat import Ears, Transport, VoiceChat
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,18 @@ class Part:
     voice: Voice
     brain: Brain
     delivery: Delivery
+    ears: Ears
     text_length: int
+
+
+@frozen(kw_only=True)
+class ChatTerms:
+    """What a chat socket's address asks for (heygen-streaming-v1 §2.2)."""
+
+    opening_text: str = ""
+    """What the avatar says as soon as somebody is there."""
+    push_to_talk: bool = False
+    silence_prompts: bool = False
 
 
 class Dialogue:
@@ -72,13 +85,14 @@ class Dialogue:
             caption=session.id,
             delivery=part.delivery,
         )
+        self._voice_chat = VoiceChat(self, part.ears)
         self._starting: asyncio.Task[None] | None = None
         self._opening = ""
         self._early: list[str] = []
         self._sockets: set[ChatSocket | SoundSocket] = set()
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._postman = asyncio.create_task(self._deliver_forever(), name=f"events of session {session.id}")
-        for closer in (self._leave_the_stage, self.stage.close, self._close_sockets):
+        for closer in (self._voice_chat.close, self._leave_the_stage, self.stage.close, self._close_sockets):
             session.close_with(closer)
 
     async def start(self) -> None:
@@ -112,9 +126,19 @@ class Dialogue:
     def talk(self, text: str) -> Task:
         """Answer the text, which is a turn of the user's and is told of as such."""
         task_id = str(uuid.uuid4())
-        self._tell("user_talking_message", task_id=task_id, message=text)
-        self._tell("user_end_message", task_id=task_id)
+        self._voice_chat.user_wrote()
+        self.tell("user_talking_message", task_id=task_id, message=text)
+        self.tell("user_end_message", task_id=task_id)
         return self._accept(task_id, text, self._performer.answer(task_id, text))
+
+    def answer(self, task_id: str, text: str) -> None:
+        """Answer what the user said aloud, unless they have left since."""
+        if self.session.is_talkable:
+            self._accept(task_id, text, self._performer.answer(task_id, text))
+
+    def prompt(self, text: str) -> None:
+        """Say something to a user who says nothing."""
+        self.repeat(text)
 
     def play(self) -> Line:
         """Say the user's own sound, as it is appended to the line."""
@@ -134,10 +158,16 @@ class Dialogue:
         """Take a listening pose, or leave it; the microphone is heard either way."""
         self._performer.set_listening(listening)
 
-    def hear(self, samples: NDArray[np.int16], sample_rate: int) -> None:
-        """The user's voice, from either transport. A sound that is not silence counts as activity."""
+    @property
+    def is_silent(self) -> bool:
+        """Both sides are there, and the avatar has nothing to say."""
+        return self.session.is_talkable and not self._performer.busy
+
+    def _hear(self, samples: NDArray[np.int16], sample_rate: int, transport: Transport) -> None:
+        """The user's voice. A sound that is not silence counts as activity, also where nobody listens to it."""
         if samples.size and int(np.abs(samples.astype(np.int32)).max()) > _SILENCE:
             self.session.touch()
+        self._voice_chat.hear(samples, sample_rate, transport=transport)
 
     def _accept(self, task_id: str, text: str, spoken: asyncio.Future[Spoken]) -> Task:
         self._keep_busy_for(spoken)
@@ -146,8 +176,12 @@ class Dialogue:
         return Task(task_id=task_id, expected_ms=expected_ms, spoken=spoken)
 
     def _keep_busy_for(self, spoken: asyncio.Future[Spoken]) -> None:
-        self.session.set_busy(True)
-        spoken.add_done_callback(lambda _: self.session.set_busy(self._performer.busy))
+        self._look_who_speaks()
+        spoken.add_done_callback(lambda _: self._look_who_speaks())
+
+    def _look_who_speaks(self) -> None:
+        self.session.set_busy(self._performer.busy)
+        self._voice_chat.look_for_silence()
 
     def _catch_up(self) -> None:
         """What waited for both the avatar and the user to be in the room."""
@@ -159,14 +193,19 @@ class Dialogue:
             self.repeat(opening)
         for text in early:
             self.talk(text)
+        self._voice_chat.look_for_silence()
 
     # The sockets.
 
-    async def converse(self, socket: ChatSocket, request: web.Request, opening_text: str) -> web.WebSocketResponse:
-        """Serve a chat socket until it closes. The avatar says ``opening_text`` as soon as somebody is there."""
-        self._opening = opening_text
+    async def converse(self, socket: ChatSocket, request: web.Request, terms: ChatTerms) -> web.WebSocketResponse:
+        """Serve a chat socket until it closes."""
+        self._opening = terms.opening_text
         self._catch_up()
-        return await self.serve(socket, request)
+        self._voice_chat.chat_opened(push_to_talk=terms.push_to_talk, silence_prompts=terms.silence_prompts)
+        try:
+            return await self.serve(socket, request)
+        finally:
+            self._voice_chat.chat_closed()
 
     async def serve(self, socket: ChatSocket | SoundSocket, request: web.Request) -> web.WebSocketResponse:
         """Serve a socket of the session until it closes."""
@@ -194,7 +233,10 @@ class Dialogue:
             self.ignore()
 
     def on_chat_audio(self, samples: NDArray[np.int16], sample_rate: int) -> None:
-        self.hear(samples, sample_rate)
+        if sample_rate in RATES:
+            self._hear(samples, sample_rate, "websocket")
+        else:
+            self.ignore()
 
     def on_chat_garbage(self) -> None:
         self.ignore()
@@ -213,6 +255,7 @@ class Dialogue:
     def on_left(self, identity: str) -> None:
         if identity == CLIENT_IDENTITY:
             self.session.client_left()
+            self._voice_chat.look_for_silence()
 
     def on_data(self, identity: str, payload: bytes, topic: str) -> None:
         """A bare JSON string: a command that begins with ``push_to_talk:``, else chat (heygen-streaming-v1 §2.3)."""
@@ -224,11 +267,13 @@ class Dialogue:
             self.ignore()
         elif said in _PUSH_TO_TALK:
             self.session.touch()
+            self._voice_chat.push(held=_PUSH_TO_TALK[said])
         else:
             self.on_chat_text(said)
 
     def on_microphone(self, identity: str, samples: NDArray[np.int16]) -> None:
-        self.hear(samples, SAMPLE_RATE)
+        if identity == CLIENT_IDENTITY:
+            self._hear(samples, SAMPLE_RATE, "livekit")
 
     def on_microphone_muted(self, identity: str, muted: bool) -> None:
         """Nothing is done about it: a muted microphone is silent."""
@@ -236,18 +281,19 @@ class Dialogue:
     # What the avatar does (PerformerListener): told to the room as data packets (heygen-streaming-v1 §2.1).
 
     def on_speech_started(self, task_id: str) -> None:
-        self._tell("avatar_start_talking", task_id=task_id)
+        self.tell("avatar_start_talking", task_id=task_id)
 
     def on_speech_chunk(self, task_id: str, text: str) -> None:
-        self._tell("avatar_talking_message", task_id=task_id, message=text)
+        self.tell("avatar_talking_message", task_id=task_id, message=text)
 
     def on_speech_text_ended(self, task_id: str, text: str) -> None:
-        self._tell("avatar_end_message", task_id=task_id)
+        self.tell("avatar_end_message", task_id=task_id)
 
     def on_speech_ended(self, task_id: str, duration_ms: float, interrupted: bool) -> None:
-        self._tell("avatar_stop_talking", task_id=task_id, duration_ms=duration_ms)
+        self.tell("avatar_stop_talking", task_id=task_id, duration_ms=duration_ms)
 
-    def _tell(self, event: str, **facts: Any) -> None:
+    def tell(self, event: str, **facts: Any) -> None:
+        """Send an event to the room."""
         self._outbox.put_nowait(json.dumps({"type": event, **facts}).encode())
 
     async def _deliver_forever(self) -> None:
@@ -265,4 +311,4 @@ class Dialogue:
 _SILENCE = 328  # 1 % of full scale: breath and hum of an open microphone stay below
 _EARLY_TEXTS = 10  # kept for a client that is still on its way into the room
 _WORD_MS = 400.0  # 150 words a minute
-_PUSH_TO_TALK = ("push_to_talk:start", "push_to_talk:stop")
+_PUSH_TO_TALK = {"push_to_talk:start": True, "push_to_talk:stop": False}  # whether the button is held then

@@ -24,8 +24,10 @@ from heygen_avatar.simulator.brain import BrainSettings
 from heygen_avatar.simulator.catalog import Catalog
 from heygen_avatar.simulator.faults import Fault, Faults, Plan, read_plan
 from heygen_avatar.simulator.limits import Limits
+from heygen_avatar.simulator.listener import Hearing
 from heygen_avatar.simulator.liveavatar.service import LiveAvatar
 from heygen_avatar.simulator.management import Management
+from heygen_avatar.simulator.recogniser import Recogniser, RecogniserSettings, load_recogniser
 from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, allow_browsers, answer_in_json, read_json
 from heygen_avatar.simulator.sessions import EndReason, Sessions
 from heygen_avatar.simulator.sfu import Sfu
@@ -56,11 +58,14 @@ class Simulator:
         fps: pictures a second.
         llm: an OpenAI-compatible endpoint that answers TALK; from the environment (``HEYGEN_SIMULATOR_LLM_URL``,
             ``_KEY``, ``_MODEL``) where absent, and without one a few rules answer.
+        stt: who understands what users say aloud; from the environment (``HEYGEN_SIMULATOR_STT_URL``, ``_KEY``,
+            ``_MODEL``) where absent.
+        hearing: when a user is taken to begin and to have finished speaking, and how long silence is borne.
         avatars: ids of avatars of your own that your code asks for, besides the public ones.
         voices: likewise, ids of voices.
 
     Raises:
-        MissingExtraError: ``voice="espeak"`` without the extra ``voice``.
+        MissingExtraError: ``voice="espeak"`` without the extra ``voice``, or pocketsphinx without ``stt``.
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class Simulator:
         voice: Literal["auto", "espeak", "formant"] = "auto",
         fps: int = 25,
         llm: BrainSettings | None = None,
+        stt: RecogniserSettings | None = None,
+        hearing: Hearing | None = None,
         avatars: Iterable[str] = (),
         voices: Iterable[str] = (),
     ) -> None:
@@ -86,6 +93,8 @@ class Simulator:
             voice=load_voice(voice),
             fps=fps,
             llm=BrainSettings.from_environment() if llm is None else llm,
+            recogniser=load_recogniser(stt),
+            hearing=hearing or Hearing(),
             catalog=Catalog(tuple(avatars), tuple(voices)),
         )
         self._sessions = Sessions(self._settings.limits)
@@ -219,6 +228,7 @@ class Simulator:
             self._faults.clear()
             await _stop_listening(runner)
             await self._sessions.end_all(EndReason.SIMULATOR_STOPPED)
+            await self._settings.recogniser.close()
             await sfu.close()
             await runner.cleanup()
 
@@ -235,6 +245,8 @@ class Simulator:
             voice=settings.voice,
             fps=settings.fps,
             llm=settings.llm,
+            hearing=settings.hearing,
+            recogniser=settings.recogniser,
         )
         application = web.Application(middlewares=[answer_in_json, faults.middleware()])
         application.on_response_prepare.append(allow_browsers)
@@ -257,6 +269,8 @@ class _Settings:
     voice: Voice
     fps: int
     llm: BrainSettings
+    recogniser: Recogniser
+    hearing: Hearing
     catalog: Catalog
 
 

@@ -23,7 +23,7 @@ from heygen_avatar.simulator.accounts import Token, unauthorized
 from heygen_avatar.simulator.brain import load_brain
 from heygen_avatar.simulator.catalog import DEFAULT_AVATAR, Catalog
 from heygen_avatar.simulator.chat import ChatSocket
-from heygen_avatar.simulator.dialogue import AGENT_IDENTITY, CLIENT_IDENTITY, Dialogue, Part
+from heygen_avatar.simulator.dialogue import AGENT_IDENTITY, CLIENT_IDENTITY, ChatTerms, Dialogue, Part
 from heygen_avatar.simulator.limits import Limits
 from heygen_avatar.simulator.replies import (
     INVALID_PARAMETER,
@@ -38,6 +38,7 @@ from heygen_avatar.simulator.sound import SoundSocket
 from heygen_avatar.simulator.stage import VideoFormat
 from heygen_avatar.simulator.studio import Studio
 from heygen_avatar.simulator.voice import Delivery
+from heygen_avatar.simulator.voice_chat import Ears
 
 logger = logging.getLogger(__name__)
 
@@ -208,8 +209,14 @@ class StreamingV1:
         dialogue = self._drivable(request.query.get("session_id", ""), token)
         if dialogue.session.state is State.NEW:
             raise wrong_state(State.NEW)
-        opening = request.query.get("opening_text", "")[: self._studio.limits.text_length]
-        return await dialogue.converse(ChatSocket(dialogue), request, opening)
+        return await dialogue.converse(ChatSocket(dialogue), request, self._read_chat(request.query))
+
+    def _read_chat(self, query: Mapping[str, str]) -> ChatTerms:
+        return ChatTerms(
+            opening_text=query.get("opening_text", "")[: self._studio.limits.text_length],
+            push_to_talk=query.get("push_to_talk") == "true",
+            silence_prompts=query.get("silence_response") == "true",
+        )
 
     async def _sound(self, request: web.Request) -> web.StreamResponse:
         dialogue = self._drivable(request.match_info["session_id"], None)
@@ -308,11 +315,19 @@ def _read_new(fields: Fields, studio: Studio) -> _Wanted:
     voice = fields.inner("voice")
     catalog_voice = studio.catalog.voice(voice.text("voice_id") or avatar.default_voice)
     _check_recognition(fields.inner("stt_settings"))
+    delivery = _read_delivery(fields, voice, catalog_voice.voice_id)
     part = Part(
         video=_read_video(fields, studio.fps),
         voice=studio.voice,
         brain=load_brain(_read_knowledge(fields, studio.catalog), studio.llm),
-        delivery=_read_delivery(fields, voice, catalog_voice.voice_id),
+        delivery=delivery,
+        ears=Ears(
+            hearing=studio.hearing,
+            recogniser=studio.recogniser,
+            transport="livekit" if fields.flag("ia_is_livekit_transport") else "websocket",
+            language=delivery.language,
+            silence_prompts=fields.flag("silence_response"),
+        ),
         text_length=studio.limits.text_length,
     )
     details = {"avatar_id": avatar.avatar_id, "voice_name": catalog_voice.name, "version": version}

@@ -9,6 +9,8 @@ from heygen_avatar.simulator.brain import BrainSettings
 from heygen_avatar.simulator.catalog import Catalog
 from heygen_avatar.simulator.faults import Faults
 from heygen_avatar.simulator.limits import Limits
+from heygen_avatar.simulator.listener import Hearing
+from heygen_avatar.simulator.recogniser import Recogniser
 from heygen_avatar.simulator.sessions import Sessions
 from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.voice import Voice
@@ -27,3 +29,5 @@ class Studio:
     voice: Voice
     fps: int
     llm: BrainSettings
+    hearing: Hearing
+    recogniser: Recogniser
