@@ -40,6 +40,9 @@ const servers = [await serve(), await serve()];
 const hosts = { here: hostOf(servers[0]), internet: hostOf(servers[1]) };
 const browser = await chromium.launch({ executablePath, args: switches() });
 answer({ result: { chromium: browser.version() } });
+// Also in the middle of an order: whoever gave it may have been killed.
+process.stdin.once("end", leave);
+process.stdout.once("error", leave);
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { op, ...rest } = JSON.parse(line);
@@ -49,8 +52,11 @@ for await (const line of createInterface({ input: process.stdin })) {
     answer({ error: String(error.stack ?? error) });
   }
 }
-await browser.close();
-for (const server of servers) server.close();
+
+async function leave() {
+  await browser.close();
+  process.exit();
+}
 
 function answer(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
