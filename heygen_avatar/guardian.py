@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from requests import certs
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 log = logging.getLogger("heygen_avatar.cleanup")
 
@@ -43,7 +43,7 @@ def watch(session_id: str, calls: Sequence[Mapping[str, Any]]) -> None:
         if _started():
             _watched.add(session_id)
             # requests trusts this bundle; what the guardian's bare Python trusts differs between platforms.
-            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certs.where()
+            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
             _tell({"watch": session_id, "calls": list(calls), "cafile": bundle})
 
 
