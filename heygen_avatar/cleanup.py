@@ -10,7 +10,9 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Protocol
 
@@ -60,34 +62,50 @@ def open_sessions() -> list[PaidSession]:
 
 
 def stop_all(timeout: float = EXIT_BUDGET) -> list[str]:
-    """End every session that this process started, and return the ids of those that ended.
+    """End every session that this process started, side by side, and return the ids of those that ended in time.
 
     Safe to call at any time and from any thread; in a notebook, the big red button.
     """
     deadline = Deadline.after(timeout)
-    ended = []
-    for session in open_sessions():
-        try:
-            if session.close(deadline.left, why="stop_all()") and session.session_id:
-                ended.append(session.session_id)
-        except Exception as error:
-            log.warning("session %s could not be stopped: %s", session.session_id, error)
-    return ended
+    sessions = open_sessions()
+    ended: dict[int, str | None] = {}
+    finished = [threading.Event() for _ in sessions]
+
+    def end(number: int, budget: float) -> None:
+        if _close(sessions[number], budget, why="stop_all()"):
+            ended[number] = sessions[number].session_id
+        finished[number].set()
+
+    for number, session in enumerate(sessions):
+        if not _in_thread(partial(end, number, deadline.left), session):
+            # At interpreter shutdown no thread can be started: one after the other then, none at all the others' cost.
+            end(number, deadline.left / (len(sessions) - number))
+    for each in finished:
+        deadline.wait(each)
+    return [session_id for _, session_id in sorted(ended.items()) if session_id is not None]
 
 
 def stop_in_background(session: PaidSession, *, why: str) -> None:
     """End ``session`` from where nothing may block: a garbage collection, the media thread, a signal's edge."""
-    with suppress(RuntimeError):  # too late in the life of the process for threads: atexit ends the session
-        threading.Thread(
-            target=_close_quietly, args=(session, why), name=f"heygen-cleanup-{session.session_id}", daemon=True
-        ).start()
+    # Where no thread can be started any more, the process is about to end, and atexit ends the session.
+    _in_thread(partial(_close, session, EXIT_BUDGET, why=why), session)
 
 
-def _close_quietly(session: PaidSession, why: str) -> None:
+def _close(session: PaidSession, budget: float, *, why: str) -> bool:
     try:
-        session.close(EXIT_BUDGET, why=why)
+        return session.close(budget, why=why)
     except Exception as error:
         log.warning("session %s could not be stopped: %s", session.session_id, error)
+        return False
+
+
+def _in_thread(work: Callable[[], object], session: PaidSession) -> bool:
+    """Whether a thread for ``work`` could be started."""
+    try:
+        threading.Thread(target=work, name=f"heygen-cleanup-{session.session_id}", daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _watch_sigterm() -> None:
@@ -101,9 +119,15 @@ def _watch_sigterm() -> None:
 
 
 def _on_sigterm(number: int, _: FrameType | None) -> None:
-    stop_all(SIGTERM_BUDGET)
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
+    try:
+        signal.signal(number, signal.SIG_IGN)  # a second one changes nothing: the first is being obeyed
+        # In a thread, since whatever this interrupted may hold a lock that ending a session needs.
+        stopping = threading.Thread(target=stop_all, args=(SIGTERM_BUDGET,), name="heygen-cleanup", daemon=True)
+        stopping.start()
+        stopping.join(SIGTERM_BUDGET + 1)
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def _after_fork() -> None:
