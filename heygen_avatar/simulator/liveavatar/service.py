@@ -6,7 +6,7 @@ from aiohttp import web
 
 from heygen_avatar.simulator.liveavatar.door import Door
 from heygen_avatar.simulator.liveavatar.library import Library
-from heygen_avatar.simulator.liveavatar.sessions import SessionCalls
+from heygen_avatar.simulator.liveavatar.sessions import SOCKET_PATH, SessionCalls
 from heygen_avatar.simulator.liveavatar.tokens import Tokens
 from heygen_avatar.simulator.studio import Studio
 
@@ -22,4 +22,7 @@ class LiveAvatar:
 
     def routes(self) -> list[web.RouteDef]:
         """What the server mounts."""
-        return [self._door.route(call) for call in self._sessions.calls()]
+        return [
+            *(self._door.route(call) for call in self._sessions.calls()),
+            web.get(SOCKET_PATH + "/{session_id}", self._sessions.converse),
+        ]

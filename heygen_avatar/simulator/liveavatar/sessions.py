@@ -32,6 +32,8 @@ from heygen_avatar.simulator.liveavatar.appearance import (
 from heygen_avatar.simulator.liveavatar.door import Call, Visit
 from heygen_avatar.simulator.liveavatar.full import FullAppearance
 from heygen_avatar.simulator.liveavatar.library import Library
+from heygen_avatar.simulator.liveavatar.lite import LiteAppearance
+from heygen_avatar.simulator.liveavatar.lite_socket import SocketFaults
 from heygen_avatar.simulator.liveavatar.orders import Order, OrderDesk
 from heygen_avatar.simulator.liveavatar.tokens import Tokens
 from heygen_avatar.simulator.sessions import EndReason, State, Terms
@@ -39,6 +41,9 @@ from heygen_avatar.simulator.stage import Stage, StageListener
 from heygen_avatar.simulator.studio import Studio
 
 SERVICE = Service.LIVEAVATAR.value
+
+SOCKET_PATH = "/v2-alpha/liveavatar/session"
+"""Where the LITE socket is. Clients take it from ``ws_url``; the real one shares streaming v1's path (§4)."""
 
 
 class SessionCalls:
@@ -120,6 +125,8 @@ class SessionCalls:
         def open_stage(listener: StageListener) -> Stage:
             return self._studio.sfu.create(engagement.session.id, listener)
 
+        if engagement.order.has_socket:
+            return LiteAppearance(engagement, open_stage, self._studio.limits)
         return FullAppearance(engagement, open_stage)
 
     def _forget_on_end(self, session_id: str) -> Any:
@@ -137,7 +144,7 @@ class SessionCalls:
             "livekit_client_token": stage.token(CLIENT_IDENTITY),
             "livekit_agent_token": stage.token(BACKEND_IDENTITY) if order.has_socket else None,
             "max_session_duration": int(longest) if longest == int(longest) else longest,
-            "ws_url": None,
+            "ws_url": f"{stage.url}{SOCKET_PATH}/{order.session_id}" if order.has_socket else None,
         }
 
     # Driving a session.
@@ -173,6 +180,13 @@ class SessionCalls:
         if engagement is None:
             raise not_found("Session", session_id)
         return engagement
+
+    async def converse(self, request: web.Request) -> web.StreamResponse:
+        """The LITE socket: its URL is all that is needed (liveavatar §4)."""
+        appearance = self._appearances.get(request.match_info["session_id"])
+        if not isinstance(appearance, LiteAppearance) or not appearance.session.is_open:
+            raise not_found("Session", request.match_info["session_id"])
+        return await appearance.converse(request, SocketFaults.take(self._studio.faults, request))
 
     # What is told of sessions.
 
