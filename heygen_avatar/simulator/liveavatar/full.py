@@ -12,11 +12,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from heygen_avatar.simulator.line import Spoken
+from heygen_avatar.simulator.listener import Hearing, Listener
 from heygen_avatar.simulator.liveavatar.appearance import Appearance, Engagement, new_event_id
 from heygen_avatar.simulator.liveavatar.elevenlabs import ElevenLabsAgent
+from heygen_avatar.simulator.recogniser import Recogniser
 from heygen_avatar.simulator.stage import Stage, StageListener
 
 logger = logging.getLogger(__name__)
@@ -36,12 +40,26 @@ class _Task:
 class FullAppearance(Appearance):
     """The avatar with its agent, who hears the commands and tells what happens."""
 
-    def __init__(self, engagement: Engagement, open_stage: Callable[[StageListener], Stage]) -> None:
+    def __init__(
+        self,
+        engagement: Engagement,
+        open_stage: Callable[[StageListener], Stage],
+        recogniser: Recogniser,
+        hearing: Hearing,
+    ) -> None:
         super().__init__(engagement, open_stage)
+        self._listener = Listener(
+            self,
+            recogniser,
+            hearing,
+            language=self.order.part.delivery.language,
+            push_to_talk=self.order.push_to_talk,
+        )
+        self.session.close_with(self._listener.close)
         self.agent_identity = f"liveavatar-agent-{self.session.id}"
         self._opening = self.order.opening
+        self._heard = ""
         self._tasks: dict[str, _Task] = {}
-        self._pushed = False
         self._elevenlabs = ElevenLabsAgent(self) if self.order.connector == "elevenlabs" else None
         self._commands: dict[str, Callable[[dict[str, Any], str | None], None]] = {
             "avatar.interrupt": self._interrupt,
@@ -122,13 +140,12 @@ class FullAppearance(Appearance):
             self.session.ignored_messages += 1
 
     def _start_push_to_talk(self, command: dict[str, Any], source: str | None) -> None:
-        allowed = self.order.push_to_talk and not self._pushed
-        self._pushed = self._pushed or allowed
-        self.tell("user.push_to_talk_started" if allowed else "user.push_to_talk_start_failed", source)
+        started = self._listener.start_push_to_talk()
+        self.tell("user.push_to_talk_started" if started else "user.push_to_talk_start_failed", source)
 
     def _stop_push_to_talk(self, command: dict[str, Any], source: str | None) -> None:
-        allowed, self._pushed = self._pushed, False
-        self.tell("user.push_to_talk_stopped" if allowed else "user.push_to_talk_stop_failed", source)
+        stopped = self._listener.stop_push_to_talk()
+        self.tell("user.push_to_talk_stopped" if stopped else "user.push_to_talk_stop_failed", source)
 
     # What the avatar does on command.
 
@@ -139,9 +156,16 @@ class FullAppearance(Appearance):
         self._await(self.performer.say(task_id, text))
 
     def answer(self, text: str, source: str | None) -> None:
-        """Hear a turn of the user's, and answer it if there is a context to answer from (liveavatar §2)."""
+        """Take a text as a turn of the user's, and answer it."""
+        self._note(text, source)
+        self._reply(text, source)
+
+    def _note(self, text: str, source: str | None) -> None:
         self.engagement.transcript.add("user", text)
         self.tell("user.transcription", source, text=text)
+
+    def _reply(self, text: str, source: str | None) -> None:
+        """Answer, if there is a context to answer from (liveavatar §2)."""
         if self.order.part.brain is None:
             return
         task_id = new_event_id()
@@ -159,6 +183,29 @@ class FullAppearance(Appearance):
             self.engagement.transcript.add("avatar", spoken.text.strip())
             if self._elevenlabs is not None:
                 self._elevenlabs.on_said(spoken.text.strip())
+
+    # What the user says aloud (UserListener).
+
+    def on_microphone(self, identity: str, samples: NDArray[np.int16]) -> None:
+        super().on_microphone(identity, samples)
+        if self.is_user(identity) and self.session.is_talkable and not self.fell_silent:
+            self._listener.hear(samples)
+
+    def on_user_started(self) -> None:
+        self.tell("user.speak_started", None)
+        self.performer.interrupt()
+
+    def on_user_chunk(self, text: str) -> None:
+        self.tell("user.transcription.chunk", None, text=text)
+
+    def on_user_ended(self, text: str) -> None:
+        self._heard = text
+        self._note(text, None)
+
+    def on_user_stopped(self) -> None:
+        self.tell("user.speak_ended", None)
+        if self.session.is_talkable:
+            self._reply(self._heard, None)
 
     # What the avatar does (PerformerListener), told as events.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +31,6 @@ from heygen_avatar.simulator.liveavatar.appearance import (
 )
 from heygen_avatar.simulator.liveavatar.door import Call, Visit
 from heygen_avatar.simulator.liveavatar.full import FullAppearance
-from heygen_avatar.simulator.liveavatar.library import Library
 from heygen_avatar.simulator.liveavatar.lite import LiteAppearance
 from heygen_avatar.simulator.liveavatar.lite_socket import SocketFaults
 from heygen_avatar.simulator.liveavatar.orders import Order, OrderDesk
@@ -47,14 +46,16 @@ SOCKET_PATH = "/v2-alpha/liveavatar/session"
 
 
 class SessionCalls:
-    """The calls, and the sessions they have made."""
+    """The calls. ``engagements`` gets every session they make, by its id."""
 
-    def __init__(self, studio: Studio, library: Library, tokens: Tokens) -> None:
+    def __init__(
+        self, studio: Studio, desk: OrderDesk, tokens: Tokens, engagements: MutableMapping[str, Engagement]
+    ) -> None:
         self._studio = studio
+        self._desk = desk
         self._tokens = tokens
+        self._engagements = engagements
         self._orders: dict[str, tuple[Order, float]] = {}
-        self._desk = OrderDesk(studio, library, lambda previous, memory: "")
-        self.engagements: dict[str, Engagement] = {}
         self._appearances: dict[str, Appearance] = {}
 
     def calls(self) -> list[Call]:
@@ -83,7 +84,7 @@ class SessionCalls:
 
     async def _start(self, visit: Visit) -> web.Response:
         order, _ = self._orders.get(visit.session_id, (None, 0.0))
-        if visit.session_id in self.engagements:
+        if visit.session_id in self._engagements:
             raise refusal(400, "Session is already started")  # as users report it (liveavatar §8.9)
         if order is None:
             raise not_found("Session", visit.session_id)
@@ -113,7 +114,7 @@ class SessionCalls:
             credits_per_minute=order.credits_per_minute,
         )
         session = studio.sessions.open(terms, order.session_id)
-        engagement = self.engagements[session.id] = Engagement(order=order, session=session)
+        engagement = self._engagements[session.id] = Engagement(order=order, session=session)
         appearance = self._appearances[session.id] = self._cast(engagement)
         session.close_with(self._forget_on_end(session.id))
         watch_credits(studio.sessions, session)
@@ -127,7 +128,7 @@ class SessionCalls:
 
         if engagement.order.has_socket:
             return LiteAppearance(engagement, open_stage, self._studio.limits)
-        return FullAppearance(engagement, open_stage)
+        return FullAppearance(engagement, open_stage, self._studio.recogniser, self._studio.hearing)
 
     def _forget_on_end(self, session_id: str) -> Any:
         async def forget() -> None:
@@ -147,13 +148,19 @@ class SessionCalls:
             "ws_url": f"{stage.url}{SOCKET_PATH}/{order.session_id}" if order.has_socket else None,
         }
 
+    def avatar_deleted(self, avatar_id: str) -> None:
+        """End the sessions of an avatar that is no more (liveavatar §2)."""
+        for engagement in self._engagements.values():
+            if engagement.order.avatar.id == avatar_id:
+                engagement.session.end_soon(EndReason.AVATAR_DELETED)
+
     # Driving a session.
 
     async def _stop(self, visit: Visit) -> web.Response:
         body = await visit.body()
         reason = body.choice("reason", _END_REASONS, "UNKNOWN") if visit.request.content_length else "USER_CLOSED"
         session_id = self._named(visit, body)
-        if session_id not in self.engagements and self._orders.pop(session_id, None) is not None:
+        if session_id not in self._engagements and self._orders.pop(session_id, None) is not None:
             return success()  # it was never started, and now cannot be
         engagement = self._engagement(session_id)
         if engagement.session.is_open:
@@ -176,7 +183,7 @@ class SessionCalls:
         return visit.session_id or named
 
     def _engagement(self, session_id: str) -> Engagement:
-        engagement = self.engagements.get(session_id.lower())
+        engagement = self._engagements.get(session_id.lower())
         if engagement is None:
             raise not_found("Session", session_id)
         return engagement
@@ -197,13 +204,13 @@ class SessionCalls:
             raise invalid(["query", "type"], "must be one of active, historic")
         rows = [
             _entry(engagement)
-            for engagement in reversed(self.engagements.values())
+            for engagement in reversed(list(self._engagements.values()))
             if engagement.session.is_open == (kind == "active") and _is_wanted(engagement, query)
         ]
         return read_page(query).of(rows, visit.request)
 
     async def _get(self, visit: Visit) -> web.Response:
-        engagement = self.engagements.get(visit.part("session_id").lower())
+        engagement = self._engagements.get(visit.part("session_id").lower())
         return success(_entry(engagement) if engagement else None)
 
     async def _transcript(self, visit: Visit) -> web.Response:
