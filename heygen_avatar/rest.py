@@ -170,8 +170,9 @@ class RestClient:
             ConfigurationError: there is no secret for this call.
             UsageError: the client is closed.
         """
-        reply = self.begin(call, timeout=timeout, token=token, receive=receive, failed=failed)
-        try:
+        reply = Reply(call.name, heeded=receive is not None)
+        try:  # from before the thread starts: a Ctrl-C may land anywhere
+            self._begin(reply, call, timeout, token, receive, failed)
             if not reply.wait(Deadline.after(timeout)):
                 reply.abandon()
                 raise APITimeoutError(
@@ -191,8 +192,24 @@ class RestClient:
         failed: Callable[[BaseException], None] | None = None,
     ) -> Reply:
         """Send ``call`` without waiting: see :meth:`call`. Whoever has the reply abandons it in the end."""
-        credentials = self._credentials(call, token)
         reply = Reply(call.name, heeded=receive is not None)
+        try:
+            self._begin(reply, call, timeout, token, receive, failed)
+        except BaseException:
+            reply.abandon()
+            raise
+        return reply
+
+    def _begin(
+        self,
+        reply: Reply,
+        call: RestCall,
+        timeout: float,
+        token: str | None,
+        receive: Callable[[Any], None] | None,
+        failed: Callable[[BaseException], None] | None,
+    ) -> None:
+        credentials = self._credentials(call, token)
         self._under_way.add(reply)
         if self._closed:  # looked at after the entry, as close() does it the other way round: one of the two sees it
             self._under_way.discard(reply)
@@ -205,12 +222,17 @@ class RestClient:
             threading.Thread(target=work, name=f"heygen-rest-{next(_numbers)}", daemon=True).start()
         except RuntimeError:
             work()  # at interpreter shutdown no thread can be started; the socket timeouts are the deadline then
-        return reply
 
     def spelled_out(self, call: RestCall, *, token: str | None = None) -> dict[str, Any]:
         """``call`` as plain data, credentials and all, for somebody who has no client: the guardian."""
-        request = requests.Request(call.method, self.base_path + call.path, params=call.params, json=call.body)
-        prepared = self._credentials(call, token)(self._session.prepare_request(request))
+        request = requests.Request(
+            call.method,
+            self.base_path + call.path,
+            params=call.params,
+            json=call.body,
+            auth=self._credentials(call, token),
+        )
+        prepared = self._session.prepare_request(request)
         body = prepared.body or b""
         return {
             "method": prepared.method,

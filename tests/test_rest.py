@@ -176,6 +176,21 @@ def test_a_netrc_entry_does_not_replace_the_token(server, client, tmp_path, monk
     assert server.heard[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
+def test_a_call_spelled_out_is_what_would_be_sent(server, client, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for call in (SAFE, BY_KEY):
+        spelled = client.spelled_out(call)
+        client.call(call, timeout=5)
+        heard = server.heard[-1]
+        assert (spelled["method"], spelled["url"]) == (heard.method, server.base_path + heard.path)
+        assert spelled["body"].encode() == heard.body
+        sent = {name.lower(): value for name, value in spelled["headers"].items()}
+        assert sent.items() <= heard.headers.items()
+        assert ("authorization" in sent, "x-api-key" in sent) == (call is SAFE, call is BY_KEY)
+
+
 def test_the_environments_proxy_is_used(server, monkeypatch):
     monkeypatch.setenv("http_proxy", server.base_path)
     monkeypatch.delenv("no_proxy", raising=False)
