@@ -6,7 +6,6 @@ message, log line or chained exception has one.
 
 from __future__ import annotations
 
-import email.utils
 import json
 import logging
 import random
@@ -32,6 +31,7 @@ from .errors import (
     SessionStateError,
     UsageError,
 )
+from .http_failures import origin, retry_after, unreadable, what_happened
 from .protocols import RestCall, WireError
 from .protocols.api_errors import api_error, is_success
 from .severable import Adapter, Line
@@ -73,9 +73,16 @@ class _Credentials(requests.auth.AuthBase):
 class Reply:
     """A call under way on a thread of its own; whoever started it may wait, or leave."""
 
-    def __init__(self, name: str, *, heeded: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        receive: Callable[[Any], None] | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
         self.name = name
-        self._heeded = heeded
+        self._receive = receive
+        self._failed = failed
+        self._unclaimed = threading.Semaphore(1)
         self._line = Line()
         self._done = threading.Event()
         self._abandoned = threading.Event()
@@ -85,6 +92,11 @@ class Reply:
     @property
     def done(self) -> bool:
         return self._done.is_set()
+
+    @property
+    def heeded(self) -> bool:
+        """Whether somebody is to be told of the data even when the caller has left."""
+        return self._receive is not None
 
     @property
     def sent(self) -> bool:
@@ -107,9 +119,35 @@ class Reply:
         What has been sent is cut off, unless somebody is to be told of its outcome (``receive``).
         """
         self._abandoned.set()
-        self._line.cut(only_unsent=self._heeded)
+        self._line.cut(only_unsent=self.heeded)
 
-    def _next_line(self) -> Line:
+    # -- for the client
+
+    def claim(self) -> bool:
+        """Whether the outcome is the caller's to find: true once."""
+        return self._unclaimed.acquire(blocking=False)
+
+    def succeed(self, data: Any) -> None:
+        try:
+            if self._receive is not None:
+                self._receive(data)
+            self._data = data
+        except WireError as error:
+            self._error = APIConnectionError(f"{self.name}: {error}")
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        try:
+            if self._failed is not None:
+                self._failed(error)
+        finally:
+            self._done.set()
+
+    def next_line(self) -> Line:
         """The line of the next attempt. Whichever comes first, this or abandon(), the line ends up cut."""
         self._line = line = Line()
         if self._abandoned.is_set():
@@ -170,9 +208,9 @@ class RestClient:
             ConfigurationError: there is no secret for this call.
             UsageError: the client is closed.
         """
-        reply = Reply(call.name, heeded=receive is not None)
+        reply = Reply(call.name, receive, failed)
         try:  # from before the thread starts: a Ctrl-C may land anywhere
-            self._begin(reply, call, timeout, token, receive, failed)
+            self._begin(reply, call, timeout, token)
             if not reply.wait(Deadline.after(timeout)):
                 reply.abandon()
                 raise APITimeoutError(
@@ -192,36 +230,34 @@ class RestClient:
         failed: Callable[[BaseException], None] | None = None,
     ) -> Reply:
         """Send ``call`` without waiting: see :meth:`call`. Whoever has the reply abandons it in the end."""
-        reply = Reply(call.name, heeded=receive is not None)
+        reply = Reply(call.name, receive, failed)
         try:
-            self._begin(reply, call, timeout, token, receive, failed)
+            self._begin(reply, call, timeout, token)
         except BaseException:
             reply.abandon()
             raise
         return reply
 
-    def _begin(
-        self,
-        reply: Reply,
-        call: RestCall,
-        timeout: float,
-        token: str | None,
-        receive: Callable[[Any], None] | None,
-        failed: Callable[[BaseException], None] | None,
-    ) -> None:
-        credentials = self._credentials(call, token)
-        self._under_way.add(reply)
-        if self._closed:  # looked at after the entry, as close() does it the other way round: one of the two sees it
-            self._under_way.discard(reply)
-            raise UsageError(f"{call.name}: the client of {self._place} is closed")
-
-        def work() -> None:
-            self._work(reply, call, credentials, Deadline.after(timeout), receive, failed)
-
+    def _begin(self, reply: Reply, call: RestCall, timeout: float, token: str | None) -> None:
         try:
-            threading.Thread(target=work, name=f"heygen-rest-{next(_numbers)}", daemon=True).start()
-        except RuntimeError:
-            work()  # at interpreter shutdown no thread can be started; the socket timeouts are the deadline then
+            credentials = self._credentials(call, token)
+            self._under_way.add(reply)
+            if self._closed:  # looked at after the entry, close() does it the other way round: one of the two sees it
+                raise UsageError(f"{call.name}: the client of {self._place} is closed")
+
+            def work() -> None:
+                self._work(reply, call, credentials, Deadline.after(timeout))
+
+            try:
+                threading.Thread(target=work, name=f"heygen-rest-{next(_numbers)}", daemon=True).start()
+            except RuntimeError:
+                work()  # at interpreter shutdown no thread can be started; the socket timeouts are the deadline then
+        except BaseException as error:
+            # A Ctrl-C may land on either side of the thread's beginning: what claims the call first settles it.
+            if reply.claim():
+                self._under_way.discard(reply)
+                reply.fail(error)
+            raise
 
     def spelled_out(self, call: RestCall, *, token: str | None = None) -> dict[str, Any]:
         """``call`` as plain data, credentials and all, for somebody who has no client: the guardian."""
@@ -251,29 +287,15 @@ class RestClient:
 
     # -- on the call's thread
 
-    def _work(
-        self,
-        reply: Reply,
-        call: RestCall,
-        credentials: _Credentials,
-        deadline: Deadline,
-        receive: Callable[[Any], None] | None,
-        failed: Callable[[BaseException], None] | None,
-    ) -> None:
+    def _work(self, reply: Reply, call: RestCall, credentials: _Credentials, deadline: Deadline) -> None:
+        if not reply.claim():
+            return
         try:
-            data = self._attempts(reply, call, credentials, deadline, late=LATE if receive else 0.5)
-            if receive is not None:
-                receive(data)
-            reply._data = data
-        except WireError as error:
-            reply._error = APIConnectionError(f"{call.name}: {error}")
+            reply.succeed(self._attempts(reply, call, credentials, deadline, late=LATE if reply.heeded else 0.5))
         except BaseException as error:
-            reply._error = error
-            if failed is not None:
-                failed(error)
+            reply.fail(error)
         finally:
             self._under_way.discard(reply)
-            reply._done.set()
 
     def _attempts(
         self, reply: Reply, call: RestCall, credentials: _Credentials, deadline: Deadline, *, late: float
@@ -281,7 +303,7 @@ class RestClient:
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             began = time.monotonic()
-            outcome = self._attempt(call, credentials, deadline, late, reply._next_line())
+            outcome = self._attempt(call, credentials, deadline, late, reply.next_line())
             log.debug("%s, attempt %d: %s in %.3f s", call.name, attempt, _told(outcome), time.monotonic() - began)
             if not isinstance(outcome, HeyGenError):
                 return outcome
@@ -317,7 +339,7 @@ class RestClient:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if line.was_cut:
                 return self._trouble(call, "was given up on before it answered", sent=line.sent)
-            words, timeout = _what_happened(error, sent=line.sent)
+            words, timeout = what_happened(error, sent=line.sent)
             return self._trouble(call, words, sent=line.sent, timeout=timeout)
         return self._outcome(call, response, text)
 
@@ -325,7 +347,7 @@ class RestClient:
         status = response.status_code
         if 300 <= status < 400:
             # Following it could hand the credentials to another host.
-            elsewhere = _origin(response.headers.get("Location", ""))
+            elsewhere = origin(response.headers.get("Location", ""))
             return self._trouble(call, f"redirects to {elsewhere} (HTTP {status}): check base_path", sent=True)
         if not 200 <= status < 300:
             return self._error(call, response, text)
@@ -334,7 +356,7 @@ class RestClient:
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
-            what = _unreadable(text)
+            what = unreadable(text)
             return self._trouble(call, f"gave {what} (HTTP {status})", sent=True)
         if not is_success(body):
             return self._error(call, response, text)
@@ -349,7 +371,7 @@ class RestClient:
             text=self._without_secrets(text),
             call=call.name,
             request_id=next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None),
-            retry_after=_retry_after(headers.get("Retry-After")),
+            retry_after=retry_after(headers.get("Retry-After")),
         )
 
     def _trouble(self, call: RestCall, what: str, *, sent: bool, timeout: bool = False) -> APIConnectionError:
@@ -397,73 +419,10 @@ def _read(response: requests.Response, deadline: Deadline) -> str:
     return body.decode("utf-8-sig", "replace")
 
 
-def _what_happened(error: Exception, *, sent: bool) -> tuple[str, bool]:
-    """In words without any of the request's, and whether it is a matter of time."""
-    inner = error.args[0] if error.args else None
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "could not be reached in time", True
-    if isinstance(error, requests.exceptions.ReadTimeout) or isinstance(inner, urllib3.exceptions.ReadTimeoutError):
-        return "did not answer in time", True
-    if isinstance(error, requests.exceptions.ProxyError):
-        return f"cannot be reached through the proxy: {_cause(error)}", False
-    if isinstance(error, requests.exceptions.SSLError):
-        return (f"broke the secure connection: {_cause(error)}" if sent else f"is not trusted: {_cause(error)}"), False
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return (f"closed the connection: {_cause(error)}" if sent else f"cannot be reached: {_cause(error)}"), False
-    if sent:
-        return f"broke off its answer ({type(error).__name__})", False
-    return f"is no usable address ({type(error).__name__})", False
-
-
-def _cause(error: BaseException) -> str:
-    """The system's words from the depth of a requests exception, whose own text would quote the URL."""
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        seen.append(current)
-        current = current.__cause__ or current.__context__
-    for deepest in reversed(seen):
-        if isinstance(deepest, OSError) and deepest.strerror:
-            return deepest.strerror
-    return type(seen[-1]).__name__
-
-
-def _unreadable(text: str) -> str:
-    stripped = text.strip()
-    if not stripped:
-        return "an empty reply"
-    if stripped.startswith("<"):
-        return "a web page instead of JSON: a proxy, or a wrong base_path?"
-    return "a reply that is not JSON or was cut off"
-
-
-def _origin(location: str) -> str:
-    """Scheme and host of an address: the rest may hold what no message should."""
-    try:
-        parts = urlsplit(location)
-        return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another path"
-    except ValueError:
-        return "no valid address"
-
-
 def _told(outcome: Any) -> str:
     if isinstance(outcome, APIError):
         return f"HTTP {outcome.status}, code {outcome.code}"
     return type(outcome).__name__ if isinstance(outcome, HeyGenError) else "answered"
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds, from a number or an HTTP date."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), 86_400.0) if seconds == seconds else None
 
 
 def _header_value(name: str, secret: str | None) -> str | None:

@@ -546,6 +546,37 @@ def test_a_failure_is_told_too(server, client):
     assert ears.told == [error]
 
 
+def test_a_call_that_cannot_begin_is_told_as_a_failure(server):
+    ears = Ears()
+    client = RestClient(server.base_path, token=TOKEN)
+    error = call_failing(client, BY_KEY, kind=ConfigurationError, receive=ears.receive, failed=ears.failed)
+    assert ears.told == [error]
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_ctrl_c_while_the_thread_starts_leaves_one_outcome(server, client, monkeypatch, begins):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if begins:
+            start(thread)
+        raise KeyboardInterrupt
+
+    server.will(FINE)
+    ears = Ears()
+    with monkeypatch.context() as patch:
+        patch.setattr(rest_module.threading.Thread, "start", interrupted)
+        # The server cannot start a thread either: it answers on the one it has.
+        patch.setattr(server, "process_request", lambda request, address: server.finish_request(request, address))
+        with pytest.raises(KeyboardInterrupt):
+            client.call(CREATE, timeout=5, receive=ears.receive, failed=ears.failed)
+        [outcome] = ears.wait()
+    if server.heard:
+        assert outcome == {"session_id": "s-1"}
+    else:
+        assert isinstance(outcome, (KeyboardInterrupt, APIConnectionError))
+
+
 @pytest.mark.parametrize("late", [FINE, hangs_up, sends(b"", 500)])
 def test_a_reply_that_comes_after_the_deadline_is_told_once(server, client, late):
     answer, ears = threading.Event(), Ears()
