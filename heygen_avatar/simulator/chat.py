@@ -6,18 +6,15 @@ mean is its listener's business. The frame's message type is built here, at run 
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
 from typing import Any, Protocol
 
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
+from heygen_avatar.simulator.json_socket import JsonSocket
 
 SAMPLE_RATE = 16_000
 """What clients send: 16 kHz, mono, int16 (heygen-streaming-v1 §2.2)."""
@@ -41,40 +38,22 @@ class ChatSocket:
 
     def __init__(self, listener: ChatListener) -> None:
         self._listener = listener
-        # A closing client has a second to say goodbye; the heartbeat finds out those that vanished.
-        self._response = web.WebSocketResponse(timeout=1.0, heartbeat=30.0, max_msg_size=1 << 20)
-        self._outbox: asyncio.Queue[str] = asyncio.Queue()
+        self._socket = JsonSocket(self._hear)
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the socket until either side closes it."""
-        await self._response.prepare(request)
-        writer = asyncio.create_task(self._write_forever(), name="chat socket writer")
-        try:
-            async for message in self._response:
-                self._hear(message.type, message.data)
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-        return self._response
+        return await self._socket.run(request)
 
     def tell(self, event_type: str, **facts: Any) -> None:
         """Send an event; the key is ``event_type`` here, not ``type`` as on the data channel."""
-        self._outbox.put_nowait(json.dumps({"event_type": event_type, **facts}))
+        self._socket.tell({"event_type": event_type, **facts})
 
     async def close(self) -> None:
         """Close the socket: its session is over."""
-        await self._response.close(message=b"session closed")
+        await self._socket.close(reason="session closed")
 
-    async def _write_forever(self) -> None:
-        while not self._response.closed:
-            text = await self._outbox.get()
-            try:
-                await self._response.send_str(text)
-            except ConnectionError:
-                return  # the reader sees the same and ends the socket
-
-    def _hear(self, kind: WSMsgType, data: Any) -> None:
-        frame = read_frame(data) if kind is WSMsgType.BINARY else None
+    def _hear(self, data: str | bytes) -> None:
+        frame = read_frame(data) if isinstance(data, bytes) else None
         if isinstance(frame, str):
             self._listener.on_chat_text(frame)
         elif frame is not None:

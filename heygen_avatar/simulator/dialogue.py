@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import uuid
 from typing import Any
 
@@ -17,19 +16,15 @@ from aiohttp import web
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from heygen_avatar.simulator.brain import Brain
 from heygen_avatar.simulator.chat import ChatSocket
 from heygen_avatar.simulator.line import Line, Spoken
 from heygen_avatar.simulator.listener import RATES
-from heygen_avatar.simulator.performer import Performer
+from heygen_avatar.simulator.scene import Part, Scene
 from heygen_avatar.simulator.sessions import Session
 from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.sound import SoundSocket
-from heygen_avatar.simulator.stage import SAMPLE_RATE, VideoFormat
-from heygen_avatar.simulator.voice import Delivery, Voice
+from heygen_avatar.simulator.stage import SAMPLE_RATE
 from heygen_avatar.simulator.voice_chat import Ears, Transport, VoiceChat
-
-logger = logging.getLogger(__name__)
 
 CLIENT_IDENTITY = "client"
 """The user's participant (heygen-streaming-v1 §3)."""
@@ -48,13 +43,9 @@ class Task:
 
 
 @frozen(kw_only=True)
-class Part:
-    """What the avatar of a session is made of."""
+class TalkingPart(Part):
+    """The avatar of a session that converses."""
 
-    video: VideoFormat
-    voice: Voice
-    brain: Brain
-    delivery: Delivery
     ears: Ears
     text_length: int
 
@@ -72,46 +63,25 @@ class ChatTerms:
 class Dialogue:
     """The conversation of one session. Everything here runs on the simulator's event loop."""
 
-    def __init__(self, session: Session, part: Part, sfu: Sfu) -> None:
+    def __init__(self, session: Session, part: TalkingPart, sfu: Sfu) -> None:
         self.session = session
         self._part = part
         self.stage = sfu.create(session.id, self)
-        self._performer = Performer(
-            self.stage,
-            self,
-            video=part.video,
-            voice=part.voice,
-            brain=part.brain,
-            caption=session.id,
-            delivery=part.delivery,
-        )
+        self._scene = Scene(session, self.stage, part, self)
+        self._performer = self._scene.performer
         self._voice_chat = VoiceChat(self, part.ears)
-        self._starting: asyncio.Task[None] | None = None
         self._opening = ""
         self._early: list[str] = []
         self._sockets: set[ChatSocket | SoundSocket] = set()
-        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self._postman = asyncio.create_task(self._deliver_forever(), name=f"events of session {session.id}")
-        for closer in (self._voice_chat.close, self._leave_the_stage, self.stage.close, self._close_sockets):
+        for closer in (self._voice_chat.close, self._scene.leave, self.stage.close, self._close_sockets):
             session.close_with(closer)
 
     async def start(self) -> None:
         """Bring the avatar into the room."""
         self.session.begin()
-        # A task of its own, so that a session that ends meanwhile can wait for it: half an entry cannot be undone.
-        self._starting = asyncio.create_task(self._performer.start(), name=f"start of session {self.session.id}")
-        await asyncio.shield(self._starting)
+        await self._scene.enter()
         self.session.avatar_entered()
         self._catch_up()
-
-    async def _leave_the_stage(self) -> None:
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
-        await self._performer.close()
-        # The last events belong before the room's end, and a client that is there gets them.
-        await self._outbox.join()
-        self._postman.cancel()
-        await asyncio.gather(self._postman, return_exceptions=True)
 
     async def _close_sockets(self) -> None:
         await asyncio.gather(*(socket.close() for socket in self._sockets))
@@ -294,18 +264,7 @@ class Dialogue:
 
     def tell(self, event: str, **facts: Any) -> None:
         """Send an event to the room."""
-        self._outbox.put_nowait(json.dumps({"type": event, **facts}).encode())
-
-    async def _deliver_forever(self) -> None:
-        """One task sends all events, so that their order is theirs."""
-        while True:
-            packet = await self._outbox.get()
-            try:
-                await self.stage.send_data(packet)
-            except Exception:
-                logger.exception("session %s: an event was not sent", self.session.id)
-            finally:
-                self._outbox.task_done()
+        self._scene.tell(json.dumps({"type": event, **facts}).encode())
 
 
 _SILENCE = 328  # 1 % of full scale: breath and hum of an open microphone stay below

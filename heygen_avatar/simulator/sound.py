@@ -9,16 +9,10 @@ import base64
 import json
 from typing import Protocol
 
-import av
-import numpy as np
 from aiohttp import WSMsgType, web
-from numpy.typing import NDArray
 
+from heygen_avatar.simulator.inflow import Inflow
 from heygen_avatar.simulator.line import Line
-from heygen_avatar.simulator.stage import SAMPLE_RATE
-
-SENT_RATE = 24_000
-"""What clients send: 24 kHz, mono, int16 (heygen-streaming-v1 §2.4)."""
 
 
 class Speaker(Protocol):
@@ -47,8 +41,7 @@ class SoundSocket:
         self._speaker = speaker
         # A second of this sound is 64 kB as base64; clients send a second or less at a time.
         self._response = web.WebSocketResponse(timeout=1.0, heartbeat=30.0, max_msg_size=4 << 20)
-        self._line: Line | None = None
-        self._resampler = _new_resampler()
+        self._inflow: Inflow | None = None
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the socket until either side closes it."""
@@ -86,27 +79,18 @@ class SoundSocket:
         elif kind != "session.keep_alive":
             self._speaker.ignore()
 
-    def _speak(self, samples: NDArray[np.int16]) -> None:
-        if self._line is None or self._line.over:
-            self._line = self._speaker.play()
-            self._resampler = _new_resampler()
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-        frame.rate = SENT_RATE
-        self._append(frame)
+    def _speak(self, pcm: bytes) -> None:
+        if self._inflow is None or self._inflow.line.over:
+            self._inflow = Inflow(self._speaker.play())
+        self._inflow.append(pcm)
 
     def _end_speech(self) -> None:
-        if self._line is not None:
-            self._append(None)  # the resampler still has the last milliseconds
-            self._line.end()
-            self._line = None
-
-    def _append(self, frame: av.AudioFrame | None) -> None:
-        if self._line is not None:
-            for piece in self._resampler.resample(frame):
-                self._line.append(piece.to_ndarray().reshape(-1).astype(np.int16, copy=False))
+        if self._inflow is not None:
+            self._inflow.seal()
+            self._inflow = None
 
 
-def read_samples(audio: object) -> NDArray[np.int16]:
+def read_samples(audio: object) -> bytes:
     """Base64 of int16 samples, at least one.
 
     Raises:
@@ -115,8 +99,4 @@ def read_samples(audio: object) -> NDArray[np.int16]:
     raw = base64.b64decode(audio, validate=True) if isinstance(audio, str) else b""
     if not raw or len(raw) % 2:
         raise ValueError("not a piece of sound")
-    return np.frombuffer(raw, dtype="<i2")
-
-
-def _new_resampler() -> av.AudioResampler:
-    return av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    return raw

@@ -23,7 +23,7 @@ from heygen_avatar.simulator.accounts import Token, unauthorized
 from heygen_avatar.simulator.brain import load_brain
 from heygen_avatar.simulator.catalog import DEFAULT_AVATAR, Catalog
 from heygen_avatar.simulator.chat import ChatSocket
-from heygen_avatar.simulator.dialogue import AGENT_IDENTITY, CLIENT_IDENTITY, ChatTerms, Dialogue, Part
+from heygen_avatar.simulator.dialogue import AGENT_IDENTITY, CLIENT_IDENTITY, ChatTerms, Dialogue, TalkingPart
 from heygen_avatar.simulator.limits import Limits
 from heygen_avatar.simulator.replies import (
     INVALID_PARAMETER,
@@ -300,7 +300,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 class _Wanted:
     """What the fields of `new` ask for."""
 
-    part: Part
+    part: TalkingPart
     idle_timeout: float
     details: Mapping[str, Any]
 
@@ -316,7 +316,7 @@ def _read_new(fields: Fields, studio: Studio) -> _Wanted:
     catalog_voice = studio.catalog.voice(voice.text("voice_id") or avatar.default_voice)
     _check_recognition(fields.inner("stt_settings"))
     delivery = _read_delivery(fields, voice, catalog_voice.voice_id)
-    part = Part(
+    part = TalkingPart(
         video=_read_video(fields, studio.fps),
         voice=studio.voice,
         brain=load_brain(_read_knowledge(fields, studio.catalog), studio.llm),

@@ -12,19 +12,14 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-import av
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 
+from heygen_avatar.simulator.inflow import Inflow
 from heygen_avatar.simulator.limits import Limits
 from heygen_avatar.simulator.line import Line
 from heygen_avatar.simulator.liveavatar.appearance import Appearance, Engagement, new_event_id
 from heygen_avatar.simulator.liveavatar.lite_socket import LiteSocket, SocketFaults
 from heygen_avatar.simulator.stage import SAMPLE_RATE, Stage, StageListener
-
-CLIENT_RATE = 24_000
-"""Samples a second of the client's sound: PCM, 16 bit, little-endian, mono (liveavatar §4.1)."""
 
 
 class LiteAppearance(Appearance):
@@ -194,40 +189,27 @@ class LiteAppearance(Appearance):
 
 
 class Utterance:
-    """One utterance as it comes in: resampled for the stage, watched for a sender that is too slow."""
+    """One utterance as it comes in, watched for a sender that is too slow."""
 
     def __init__(
         self, line: Line, source: str | None, on_starving: Callable[[Utterance], None], patience: float
     ) -> None:
         self.source = source
         self._line = line
+        self._inflow = Inflow(line)
         self._on_starving = on_starving
         self._patience = patience
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        self._rest = b""
         self._timer: asyncio.TimerHandle | None = None
         self._watch()
 
     def append(self, pcm: bytes) -> None:
-        """Add a piece, which may end in the middle of a sample."""
-        pcm = self._rest + pcm
-        whole = len(pcm) // 2 * 2
-        self._rest = pcm[whole:]
-        samples = np.frombuffer(pcm[:whole], "<i2").astype(np.int16)
-        if len(samples):
-            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-            frame.sample_rate = CLIENT_RATE
-            self._line.append(self._resample(frame))
+        """Add a piece."""
+        self._inflow.append(pcm)
         self._watch()
 
     def seal(self) -> None:
         """Nothing more will come."""
-        self._line.append(self._resample(None))
-        self._line.end()
-
-    def _resample(self, frame: av.AudioFrame | None) -> NDArray[np.int16]:
-        pieces = [piece.to_ndarray()[0] for piece in self._resampler.resample(frame)]
-        return np.concatenate(pieces).astype(np.int16) if pieces else np.zeros(0, np.int16)
+        self._inflow.seal()
 
     def _watch(self) -> None:
         """Look again when all that is there must have sounded, and a little more."""
