@@ -27,6 +27,7 @@ from ..events import ConnectionQuality, DisconnectReason
 from . import native_log
 from .sinks import Sink
 from .subscriptions import KINDS, Kind, Subscriptions
+from .voice_track import VoiceTrack
 
 __all__ = ["MAX_DATA_BYTES", "MediaRoom", "RoomListener"]
 
@@ -98,6 +99,7 @@ class MediaRoom:
         self._ended = False
         self._subscriptions = Subscriptions(self._publication, self._since_ready)
         self._arrivals: set[asyncio.Event] = set()
+        self._voices: set[VoiceTrack] = set()
         self._handlers = self._listen()
 
     # -- joining and leaving ------------------------------------------------------------------------------------------
@@ -148,6 +150,9 @@ class MediaRoom:
         if not self.connected:
             return
         await self._subscriptions.closed()
+        # Unpublished first: livekit 1.2.1 keeps the memory of a track whose room ends under it (rust-sdks #1443).
+        for voice in list(self._voices):
+            await self.take_voice_back(voice)
         goodbye = self._loop.create_task(self._room.disconnect())
         _, late = await asyncio.wait({goodbye}, timeout=LEAVE_TIMEOUT)
         if late:
@@ -164,6 +169,8 @@ class MediaRoom:
 
     def _finish(self) -> None:
         self._ended = True
+        for voice in self._voices:
+            voice.end()
         for name, handler in self._handlers.items():
             self._room.off(name, handler)
         self._subscriptions.end()
@@ -205,6 +212,30 @@ class MediaRoom:
         if self._connected_at is None:
             raise SessionNotStartedError("the room is not joined yet")
         return self._connected_at
+
+    # -- the user's voice ---------------------------------------------------------------------------------------------
+
+    async def publish_voice(self) -> VoiceTrack:
+        """Publish a track for the user's voice; give it to ``take_voice_back`` when done.
+
+        Raises:
+            SessionClosedError: the room was left.
+            MediaError: the room does not take it.
+        """
+        self._require_connected()
+        voice = VoiceTrack(self._room.local_participant)
+        self._voices.add(voice)
+        try:
+            await voice.publish()
+        except BaseException:
+            await self.take_voice_back(voice)
+            raise
+        return voice
+
+    async def take_voice_back(self, voice: VoiceTrack) -> None:
+        """Unpublish the track. Bounded, idempotent."""
+        self._voices.discard(voice)
+        await voice.close()
 
     async def wait_for_participant(self, predicate: Callable[[str], bool], timeout: float) -> str:
         """The identity of the first participant that ``predicate`` says yes to, present or yet to come.

@@ -259,6 +259,8 @@ class Client:
             track, lambda samples: self._room.heard_microphone(self, samples), muted=info.muted
         )
         self._list_tracks()
+        # The cast listens to every microphone; livekit-server tells a publisher of its first subscriber.
+        self.send(track_subscribed=rtc.TrackSubscribed(track_sid=info.sid))
 
     def _track_ended(self, cid: str) -> None:
         info = self._announced.pop(cid, None)
