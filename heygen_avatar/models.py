@@ -5,12 +5,12 @@ No I/O and no wire names here but the attributes' own: protocols translate them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from attrs import Attribute, field, fields_dict, frozen
+from attrs import field, fields_dict, frozen
 
+from .checks import Name, flag, instance, member, number, text
 from .errors import InvalidRequestError
 
 __all__ = [
@@ -34,22 +34,15 @@ __all__ = [
 MAX_TEXT = 1_000
 """Characters of one task (docs reference/limits)."""
 
-E = TypeVar("E", bound=Enum)
 
-
-class _Name(str, Enum):
-    def __str__(self) -> str:
-        return str(self.value)
-
-
-class Service(_Name):
+class Service(Name):
     """Which of HeyGen's two services a session runs on."""
 
     HEYGEN = "heygen"
     LIVEAVATAR = "liveavatar"
 
 
-class AvatarQuality(_Name):
+class AvatarQuality(Name):
     """Size and bitrate of the picture: high 1280x720 at 2000 kbps, medium 854x480 at 1000, low 640x360 at 500."""
 
     LOW = "low"
@@ -57,7 +50,7 @@ class AvatarQuality(_Name):
     HIGH = "high"
 
 
-class VoiceEmotion(_Name):
+class VoiceEmotion(Name):
     EXCITED = "excited"
     SERIOUS = "serious"
     FRIENDLY = "friendly"
@@ -65,38 +58,38 @@ class VoiceEmotion(_Name):
     BROADCASTER = "broadcaster"
 
 
-class ElevenLabsModel(_Name):
+class ElevenLabsModel(Name):
     ELEVEN_FLASH_V2_5 = "eleven_flash_v2_5"
     ELEVEN_MULTILINGUAL_V2 = "eleven_multilingual_v2"
 
 
-class STTProvider(_Name):
+class STTProvider(Name):
     DEEPGRAM = "deepgram"
     GLADIA = "gladia"
 
 
-class TaskType(_Name):
+class TaskType(Name):
     """REPEAT: the avatar says the text. TALK: it answers the text."""
 
     TALK = "talk"
     REPEAT = "repeat"
 
 
-class TaskMode(_Name):
+class TaskMode(Name):
     """SYNC: ``speak()`` returns when the avatar has stopped talking. ASYNC: it returns at once."""
 
     SYNC = "sync"
     ASYNC = "async"
 
 
-class VoiceChatTransport(_Name):
+class VoiceChatTransport(Name):
     """How the user's voice and chat text travel: the room's data and audio tracks, or the chat socket."""
 
     LIVEKIT = "livekit"
     WEBSOCKET = "websocket"
 
 
-class SessionState(_Name):
+class SessionState(Name):
     """Where a session stands."""
 
     INACTIVE = "inactive"
@@ -107,113 +100,52 @@ class SessionState(_Name):
     DISCONNECTED = "disconnected"
 
 
-def _refusal(field_name: str, value: object, allowed: str) -> InvalidRequestError:
-    shown = repr(value)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
-    return InvalidRequestError(f"{field_name} must be {allowed}, not {shown}; nothing was sent")
-
-
-def _member(kind: type[E], field_name: str, value: object) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        allowed = "one of " + ", ".join(repr(member.value) for member in kind)
-        raise _refusal(field_name, value, allowed) from None
-
-
 def _quality(value: AvatarQuality | str | None) -> AvatarQuality | None:
-    return None if value is None else _member(AvatarQuality, "quality", value)
+    return None if value is None else member(AvatarQuality, "quality", value)
 
 
 def _emotion(value: VoiceEmotion | str | None) -> VoiceEmotion | None:
-    return None if value is None else _member(VoiceEmotion, "emotion", value)
+    return None if value is None else member(VoiceEmotion, "emotion", value)
 
 
 def _model(value: ElevenLabsModel | str | None) -> ElevenLabsModel | None:
-    return None if value is None else _member(ElevenLabsModel, "model", value)
+    return None if value is None else member(ElevenLabsModel, "model", value)
 
 
 def _provider(value: STTProvider | str | None) -> STTProvider | None:
-    return None if value is None else _member(STTProvider, "provider", value)
+    return None if value is None else member(STTProvider, "provider", value)
 
 
 def _transport(value: VoiceChatTransport | str) -> VoiceChatTransport:
-    return _member(VoiceChatTransport, "voice_chat_transport", value)
+    return member(VoiceChatTransport, "voice_chat_transport", value)
 
 
 def _task_type(value: TaskType | str) -> TaskType:
-    return _member(TaskType, "task_type", value)
+    return member(TaskType, "task_type", value)
 
 
 def _task_mode(value: TaskMode | str) -> TaskMode:
-    return _member(TaskMode, "task_mode", value)
-
-
-def _text(*, optional: bool = True, longest: int | None = None) -> Callable[[object, Attribute[Any], object], None]:
-    allowed = "a text" if optional else "a text that is not empty"
-    if longest is not None:
-        allowed += f" of 1 to {longest:,} characters"
-
-    def check(_: object, attribute: Attribute[Any], value: object) -> None:
-        if value is None and optional:
-            return
-        if not isinstance(value, str) or (not optional and not value.strip()):
-            raise _refusal(attribute.name, value, allowed)
-        if longest is not None and len(value) > longest:
-            raise InvalidRequestError(
-                f"{attribute.name} has {len(value):,} characters, the service takes 1 to {longest:,}: "
-                "split it into several tasks; nothing was sent"
-            )
-
-    return check
-
-
-def _number(low: float, high: float, *, whole: bool = False) -> Callable[[object, Attribute[Any], object], None]:
-    allowed = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
-    kinds = (int,) if whole else (int, float)
-
-    def check(_: object, attribute: Attribute[Any], value: object) -> None:
-        if value is None:
-            return
-        # bool is an int to Python, but never meant as one here; NaN fails the comparison.
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            raise _refusal(attribute.name, value, allowed)
-
-    return check
-
-
-def _flag(_: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise _refusal(attribute.name, value, "True or False")
-
-
-def _instance(kind: type[object]) -> Callable[[object, Attribute[Any], object], None]:
-    def check(_: object, attribute: Attribute[Any], value: object) -> None:
-        if value is not None and not isinstance(value, kind):
-            raise _refusal(attribute.name, value, f"a {kind.__name__}")
-
-    return check
+    return member(TaskMode, "task_mode", value)
 
 
 @frozen(kw_only=True)
 class ElevenLabsSettings:
     """Fine tuning of an ElevenLabs voice; stability, similarity_boost and style from 0 to 1."""
 
-    stability: float | None = field(default=None, validator=_number(0, 1))
-    similarity_boost: float | None = field(default=None, validator=_number(0, 1))
-    style: float | None = field(default=None, validator=_number(0, 1))
-    use_speaker_boost: bool | None = field(default=None, validator=_flag)
+    stability: float | None = field(default=None, validator=number(0, 1))
+    similarity_boost: float | None = field(default=None, validator=number(0, 1))
+    style: float | None = field(default=None, validator=number(0, 1))
+    use_speaker_boost: bool | None = field(default=None, validator=flag)
 
 
 @frozen(kw_only=True)
 class VoiceSetting:
     """The avatar's voice. ``rate`` from 0.5 to 1.5; ``model`` is the ElevenLabs model."""
 
-    voice_id: str | None = field(default=None, validator=_text())
-    rate: float | None = field(default=None, validator=_number(0.5, 1.5))
+    voice_id: str | None = field(default=None, validator=text())
+    rate: float | None = field(default=None, validator=number(0.5, 1.5))
     emotion: VoiceEmotion | None = field(default=None, converter=_emotion)
-    elevenlabs_settings: ElevenLabsSettings | None = field(default=None, validator=_instance(ElevenLabsSettings))
+    elevenlabs_settings: ElevenLabsSettings | None = field(default=None, validator=instance(ElevenLabsSettings))
     model: ElevenLabsModel | None = field(default=None, converter=_model)
 
 
@@ -222,7 +154,7 @@ class STTSettings:
     """How the user's speech is recognised; ``confidence`` from 0 to 1 (the service's default: 0.55)."""
 
     provider: STTProvider | None = field(default=None, converter=_provider)
-    confidence: float | None = field(default=None, validator=_number(0, 1))
+    confidence: float | None = field(default=None, validator=number(0, 1))
 
 
 @frozen(kw_only=True)
@@ -245,28 +177,28 @@ class StartAvatarRequest:
         enable_push_to_talk: hear the user only between push_to_talk_start() and push_to_talk_stop().
     """
 
-    avatar_name: str = field(default="default", validator=_text(optional=False))
+    avatar_name: str = field(default="default", validator=text(optional=False))
     quality: AvatarQuality | None = field(default=None, converter=_quality)
-    voice: VoiceSetting | None = field(default=None, validator=_instance(VoiceSetting))
-    knowledge_id: str | None = field(default=None, validator=_text())
-    knowledge_base: str | None = field(default=None, validator=_text())
-    language: str | None = field(default=None, validator=_text())
-    disable_idle_timeout: bool | None = field(default=None, validator=_flag)
-    activity_idle_timeout: int | None = field(default=None, validator=_number(30, 3600, whole=True))
-    stt_settings: STTSettings | None = field(default=None, validator=_instance(STTSettings))
-    use_silence_prompt: bool | None = field(default=None, validator=_flag)
+    voice: VoiceSetting | None = field(default=None, validator=instance(VoiceSetting))
+    knowledge_id: str | None = field(default=None, validator=text())
+    knowledge_base: str | None = field(default=None, validator=text())
+    language: str | None = field(default=None, validator=text())
+    disable_idle_timeout: bool | None = field(default=None, validator=flag)
+    activity_idle_timeout: int | None = field(default=None, validator=number(30, 3600, whole=True))
+    stt_settings: STTSettings | None = field(default=None, validator=instance(STTSettings))
+    use_silence_prompt: bool | None = field(default=None, validator=flag)
     voice_chat_transport: VoiceChatTransport = field(
         default=VoiceChatTransport.WEBSOCKET,
         converter=_transport,
     )
-    enable_push_to_talk: bool = field(default=False, validator=_flag)
+    enable_push_to_talk: bool = field(default=False, validator=flag)
 
 
 @frozen(kw_only=True)
 class SpeakRequest:
     """One spoken task: ``text`` of 1 to 1,000 characters."""
 
-    text: str = field(validator=_text(optional=False, longest=MAX_TEXT))
+    text: str = field(validator=text(optional=False, longest=MAX_TEXT, remedy="split it into several tasks"))
     task_type: TaskType = field(default=TaskType.TALK, converter=_task_type)
     task_mode: TaskMode = field(default=TaskMode.ASYNC, converter=_task_mode)
 
