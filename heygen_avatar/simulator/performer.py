@@ -154,6 +154,8 @@ class Performer:
     def interrupt(self) -> bool:
         """Fall silent now and drop everything queued. False if there was nothing to interrupt."""
         lines, self._lines = self._lines, deque()
+        # What the user has said stays said, though nobody answers it any more.
+        self._conversation.extend(Turn(speaker="user", text=script.text) for script in self._scripts if script.brain)
         self._scripts.clear()
         if self._writer is not None and lines:
             # It may be waiting for a brain or a voice whose work nobody wants any more.

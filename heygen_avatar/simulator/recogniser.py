@@ -11,6 +11,7 @@ import importlib.util
 import io
 import logging
 import os
+import subprocess
 import sys
 import wave
 from collections.abc import Mapping
@@ -202,7 +203,7 @@ class SphinxRecogniser:
         process = await self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        sound = utterance.samples.astype("<i2").tobytes()
+        sound = _as_in_a_room(utterance.samples).astype("<i2").tobytes()
         process.stdin.write(sphinx.LENGTH.pack(len(sound)) + sound)
         await process.stdin.drain()
         (length,) = sphinx.LENGTH.unpack(await process.stdout.readexactly(sphinx.LENGTH.size))
@@ -210,9 +211,11 @@ class SphinxRecogniser:
 
     async def _start(self) -> asyncio.subprocess.Process:
         if self._process is None:
+            if getattr(sys, "frozen", False) or not sys.executable:
+                raise OSError("a frozen program has no Python that could run pocketsphinx")  # it would start itself
             pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, sphinx.__file__, stdin=pipe, stdout=pipe, stderr=nothing
+                sys.executable, sphinx.__file__, stdin=pipe, stdout=pipe, stderr=nothing, creationflags=_NO_WINDOW
             )
         return self._process
 
@@ -224,3 +227,13 @@ class SphinxRecogniser:
             process.kill()
         # Reads what is left, so that its pipes are closed too.
         await process.communicate()
+
+
+def _as_in_a_room(samples: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Add a little noise: the model was made in real rooms, and of a synthetic voice it misses half without."""
+    noise = np.random.default_rng(0).normal(0.0, _ROOM_NOISE, len(samples))
+    return (samples + noise).clip(-32_768, 32_767).astype(np.int16)
+
+
+_ROOM_NOISE = 100.0  # RMS: -50 dB of full scale
+_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would open a terminal for it

@@ -14,21 +14,16 @@ from typing import BinaryIO
 
 LENGTH = struct.Struct("<I")
 
-_PIECE = 3200  # bytes: a tenth of a second
-
 
 def main(utterances: BinaryIO, texts: BinaryIO) -> None:
     from pocketsphinx import Decoder
 
     decoder = Decoder(samprate=16_000, loglevel="FATAL")
-    # The decoder goes on adapting to its speaker; each utterance shall be understood as if it were the first.
-    fresh = decoder.get_cmn(False)
     while head := utterances.read(LENGTH.size):
         sound = utterances.read(LENGTH.unpack(head)[0])
-        decoder.set_cmn(fresh)
         decoder.start_utt()
-        for start in range(0, len(sound), _PIECE):
-            decoder.process_raw(sound[start : start + _PIECE], False, False)
+        # The utterance as a whole: it is levelled by itself, not by the speakers before it, and understood better.
+        decoder.process_raw(sound, False, True)
         decoder.end_utt()
         hypothesis = decoder.hyp()
         text = (hypothesis.hypstr if hypothesis else "").encode()

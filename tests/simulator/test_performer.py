@@ -275,6 +275,18 @@ async def test_of_an_interrupted_answer_the_brain_is_told_only_what_was_heard(th
     assert "no." not in theatre.chunks("a")
 
 
+brain_of_the_unanswered = ListeningBrain()
+
+
+@on_stage(brain=brain_of_the_unanswered)
+async def test_the_brain_is_told_also_what_was_asked_and_never_answered(theatre: Theatre) -> None:
+    theatre.performer.answer("a", "Why?")
+    theatre.performer.interrupt()
+    theatre.performer.answer("b", "How?")
+    await theatre.until_heard("ended", "b")
+    assert brain_of_the_unanswered.histories == [[("user", "Why?")]]
+
+
 brain_that_ponders = ListeningBrain()
 
 

@@ -13,14 +13,19 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import requests
 from livekit import rtc
+from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
 from heygen_avatar.simulator import Simulator
 
 PATIENCE = 15.0
 """Seconds until a wait is a failure."""
+
+SPEECH_RATE = 16_000
+"""Samples a second of what a visitor says."""
 
 
 class Caller:
@@ -110,6 +115,24 @@ class Visitor:
 
     def send(self, payload: bytes) -> None:
         self._run(self.room.local_participant.publish_data(payload))
+
+    def open_microphone(self) -> rtc.LocalTrackPublication:
+        """Publish a microphone that can be spoken into."""
+        self._source = rtc.AudioSource(SPEECH_RATE, 1)
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        publication: rtc.LocalTrackPublication = self._run(self.room.local_participant.publish_track(track, options))
+        return publication
+
+    def speak(self, *sounds: NDArray[np.int16]) -> None:
+        """Say these into the microphone, 16 kHz mono, at the pace at which they sound; return when they have."""
+        self._run(self._speak(np.concatenate(sounds)))
+
+    async def _speak(self, samples: NDArray[np.int16]) -> None:
+        for start in range(0, len(samples), SPEECH_RATE // 100):
+            piece = samples[start : start + SPEECH_RATE // 100]
+            await self._source.capture_frame(rtc.AudioFrame(piece.tobytes(), SPEECH_RATE, 1, len(piece)))
+        await self._source.wait_for_playout()
 
     def leave(self) -> None:
         if self._thread.is_alive():
