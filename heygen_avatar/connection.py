@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -383,13 +383,13 @@ class Connection:
     def _hear_socket(self, message: bytes | str) -> None:
         self._hear(lambda at: self.protocol.read_socket(message, received_at=at), "socket message")
 
-    def _hear(self, read: Callable[[float], Event | None], what: str) -> None:
+    def _hear(self, read: Callable[[float], Iterable[Event]], what: str) -> None:
         try:
-            event = read(time.time())
+            events = read(time.time())
         except WireError as error:
             log.warning("session %s: a %s made no sense and was left out: %s", self.session_id, what, error)
             return
-        if event is not None:
+        for event in events:
             self._publish(event)
 
     def _chat_lost(self) -> None:

@@ -28,6 +28,8 @@ Each error also subclasses the builtin that a user would catch without reading t
         ├── QuotaExceededError                   no credits left
         ├── RateLimitError                       too many requests; retry_after says when
         └── ServerError                          5xx
+
+and what it warns of: ``UnsupportedOptionWarning`` (UserWarning), an option that the service has no place for.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ __all__ = [
     "SessionStartError",
     "SessionStateError",
     "StartTimeoutError",
+    "UnsupportedOptionWarning",
     "UsageError",
     "WaitTimeoutError",
 ]
@@ -93,6 +96,10 @@ class MissingExtraError(HeyGenError, ImportError):
 
 class UsageError(HeyGenError, RuntimeError):
     """A call that could only deadlock or corrupt: on the media thread, after a fork, in a handler for its own end."""
+
+
+class UnsupportedOptionWarning(UserWarning):
+    """The service has no place for an option, so it has no effect there; nothing else is changed by it."""
 
 
 class WaitTimeoutError(HeyGenError, TimeoutError):

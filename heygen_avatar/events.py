@@ -12,18 +12,27 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 __all__ = [
+    "AudioBufferChanged",
     "AvatarEndMessage",
     "AvatarStartTalking",
+    "AvatarStateChanged",
     "AvatarStopTalking",
     "AvatarTalkingMessage",
     "ConnectionQuality",
     "ConnectionQualityChanged",
     "DisconnectReason",
+    "ElevenLabsEvent",
     "ErrorOccurred",
     "Event",
     "EventsDropped",
+    "PushToTalkFailed",
+    "PushToTalkStarted",
+    "PushToTalkStopped",
     "Reconnected",
     "Reconnecting",
+    "ServiceWarning",
+    "SessionExpiring",
+    "SessionStopped",
     "StreamDisconnected",
     "StreamReady",
     "StreamingEvents",
@@ -37,7 +46,7 @@ __all__ = [
 
 
 class StreamingEvents(str, Enum):
-    """The names of the events: the twelve of ``@heygen/streaming-avatar`` 2.1.0, then this package's own."""
+    """The names of the events: the twelve of ``@heygen/streaming-avatar`` 2.1.0, this package's, LiveAvatar's."""
 
     AVATAR_START_TALKING = "avatar_start_talking"
     AVATAR_STOP_TALKING = "avatar_stop_talking"
@@ -55,6 +64,15 @@ class StreamingEvents(str, Enum):
     RECONNECTED = "reconnected"
     EVENTS_DROPPED = "events_dropped"
     ERROR = "error"
+    SESSION_EXPIRING = "session_expiring"
+    SESSION_STOPPED = "session_stopped"
+    PUSH_TO_TALK_STARTED = "push_to_talk_started"
+    PUSH_TO_TALK_STOPPED = "push_to_talk_stopped"
+    PUSH_TO_TALK_FAILED = "push_to_talk_failed"
+    AVATAR_STATE_CHANGED = "avatar_state_changed"
+    AUDIO_BUFFER_CHANGED = "audio_buffer_changed"
+    SERVICE_WARNING = "service_warning"
+    ELEVENLABS_EVENT = "elevenlabs_event"
 
     def __str__(self) -> str:
         return self.value
@@ -69,9 +87,19 @@ OWN_EVENTS = frozenset(
         "reconnected",
         "events_dropped",
         "error",
+        "session_expiring",
+        "session_stopped",
+        "push_to_talk_started",
+        "push_to_talk_stopped",
+        "push_to_talk_failed",
+        "avatar_state_changed",
+        "audio_buffer_changed",
+        "service_warning",
+        "elevenlabs_event",
     }
 )
-"""The events no server sends: one that claims such a name comes as ``server_<name>``, so that nobody is misled."""
+"""The names no server uses (LiveAvatar tells some of it in words of its own): an event that claims one of them comes as
+``server_<name>``, so that nobody is misled."""
 
 
 class ConnectionQuality(str, Enum):
@@ -133,12 +161,16 @@ class Event:
         type: the event's name, as given to ``on()``.
         received_at: when it was heard, in seconds since the epoch.
         raw: the JSON as it was heard; empty for events of this package's own.
+        event_id, source_event_id: LiveAvatar's ids of the event and of the command that brought it about; None where
+            the service gives none.
     """
 
     name: ClassVar[StreamingEvents | None] = None
 
     received_at: float = 0.0
     raw: Mapping[str, Any] = field(factory=dict, repr=False, eq=False)
+    event_id: str | None = field(default=None, repr=False)
+    source_event_id: str | None = field(default=None, repr=False)
 
     @property
     def type(self) -> str:
@@ -155,11 +187,15 @@ class AvatarStartTalking(Event):
 
 @frozen(kw_only=True)
 class AvatarStopTalking(Event):
-    """The avatar fell silent: the task was spoken or interrupted. ``duration_ms`` is None where none was given."""
+    """The avatar fell silent: the task was spoken or interrupted. ``duration_ms`` is None where none was given.
+
+    ``interrupted`` is true where the service says so; most do not tell the one from the other.
+    """
 
     name = StreamingEvents.AVATAR_STOP_TALKING
     task_id: str = ""
     duration_ms: float | None = None
+    interrupted: bool = False
 
 
 @frozen(kw_only=True)
@@ -276,6 +312,84 @@ class ErrorOccurred(Event):
 
     name = StreamingEvents.ERROR
     error: Exception = field(factory=lambda: RuntimeError("unknown"))
+
+
+@frozen(kw_only=True)
+class SessionExpiring(Event):
+    """The session will end in ``seconds_left`` unless, for IDLE_TIMEOUT, something happens: keep_alive(), say.
+
+    Told by this package's own clock, since LiveAvatar says nothing before, and at times nothing at the end.
+    """
+
+    name = StreamingEvents.SESSION_EXPIRING
+    seconds_left: float = 0.0
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class SessionStopped(Event):
+    """The session is over, and why, in LiveAvatar's words (:class:`SessionEndReason`). StreamDisconnected follows."""
+
+    name = StreamingEvents.SESSION_STOPPED
+    reason: str = "UNKNOWN"
+
+
+@frozen(kw_only=True)
+class PushToTalkStarted(Event):
+    """The user is heard from now on."""
+
+    name = StreamingEvents.PUSH_TO_TALK_STARTED
+
+
+@frozen(kw_only=True)
+class PushToTalkStopped(Event):
+    """The user is not heard any more; what was said is transcribed and answered."""
+
+    name = StreamingEvents.PUSH_TO_TALK_STOPPED
+
+
+@frozen(kw_only=True)
+class PushToTalkFailed(Event):
+    """The service would not ``start`` or ``stop`` hearing the user; it gives no reason."""
+
+    name = StreamingEvents.PUSH_TO_TALK_FAILED
+    action: str = "start"
+
+
+@frozen(kw_only=True)
+class AvatarStateChanged(Event):
+    """A LITE avatar is ``idle``, ``listening`` or ``talking``."""
+
+    name = StreamingEvents.AVATAR_STATE_CHANGED
+    state: str = ""
+    previous_state: str = ""
+
+
+@frozen(kw_only=True)
+class AudioBufferChanged(Event):
+    """What a LITE avatar was sent to say was ``appended``, ``committed`` (it is complete) or ``cleared``."""
+
+    name = StreamingEvents.AUDIO_BUFFER_CHANGED
+    task_id: str = ""
+    change: str = ""
+
+
+@frozen(kw_only=True)
+class ServiceWarning(Event):
+    """The service warns of something, which goes on all the same."""
+
+    name = StreamingEvents.SERVICE_WARNING
+    kind: str = ""
+    message: str = ""
+
+
+@frozen(kw_only=True)
+class ElevenLabsEvent(Event):
+    """An event of the ElevenLabs agent that the avatar speaks for, passed through: its type, and all it says."""
+
+    name = StreamingEvents.ELEVENLABS_EVENT
+    elevenlabs_type: str = ""
+    data: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ from attrs import field, fields_dict, frozen
 
 from .checks import Name, flag, instance, member, number, text
 from .errors import InvalidRequestError
+from .liveavatar import ElevenLabsModel, LiveAvatarOptions
 
 __all__ = [
     "AvatarQuality",
@@ -56,11 +57,6 @@ class VoiceEmotion(Name):
     FRIENDLY = "friendly"
     SOOTHING = "soothing"
     BROADCASTER = "broadcaster"
-
-
-class ElevenLabsModel(Name):
-    ELEVEN_FLASH_V2_5 = "eleven_flash_v2_5"
-    ELEVEN_MULTILINGUAL_V2 = "eleven_multilingual_v2"
 
 
 class STTProvider(Name):
@@ -175,6 +171,8 @@ class StartAvatarRequest:
         use_silence_prompt: let the avatar speak up when the user says nothing.
         voice_chat_transport: how voice and chat text travel; default the chat socket.
         enable_push_to_talk: hear the user only between push_to_talk_start() and push_to_talk_stop().
+        liveavatar: what only LiveAvatar has (``Service.LIVEAVATAR``). There, ``avatar_name`` is an avatar's UUID,
+            ``knowledge_id`` a context's, and ``docs/migration.md`` says what becomes of each other field.
     """
 
     avatar_name: str = field(default="default", validator=text(optional=False))
@@ -192,6 +190,7 @@ class StartAvatarRequest:
         converter=_transport,
     )
     enable_push_to_talk: bool = field(default=False, validator=flag)
+    liveavatar: LiveAvatarOptions | None = field(default=None, validator=instance(LiveAvatarOptions))
 
 
 @frozen(kw_only=True)
@@ -213,7 +212,8 @@ class StartAvatarResponse:
         url: the LiveKit server's ``wss://`` address.
         is_paid: whether the session runs under a paid plan.
         session_duration_limit: seconds after which the service ends the session.
-        realtime_endpoint: the socket for one's own audio, where offered.
+        session_token: LiveAvatar's token of this session, good for starting, keeping and stopping it.
+        realtime_endpoint: the socket for one's own audio, where offered (LiveAvatar's ``ws_url``).
         livekit_agent_token: a second LiveKit token, for an agent of one's own, where offered.
         raw: the reply as it came.
     """
@@ -223,6 +223,7 @@ class StartAvatarResponse:
     url: str = ""
     is_paid: bool | None = None
     session_duration_limit: float | None = None
+    session_token: str = field(default="", repr=False)
     realtime_endpoint: str | None = field(default=None, repr=False)
     livekit_agent_token: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(factory=dict, repr=False, eq=False)

@@ -1,7 +1,8 @@
 """The wire formats, pure: what to send for a command, and what was heard in bytes.
 
 No I/O, no thread, no clock. A protocol writes envelopes; whoever has the wires carries them. What comes in is read into
-typed events by ``read_data`` and ``read_socket``: any bytes at all give an event, None, or :class:`WireError`.
+typed events by ``read_data`` and ``read_socket``: any bytes at all give events, none, or :class:`WireError`. A protocol
+belongs to one session and may remember what it has written and heard; it is told of one message at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from attrs import field, frozen
 from ..events import Event
 from ..models import Service, SpeakRequest, StartAvatarRequest, StartAvatarResponse, VoiceChatTransport
 
-__all__ = ["DataMessage", "Envelope", "Protocol", "RestCall", "SocketMessage", "WireError"]
+__all__ = ["DataMessage", "Envelope", "Lifetime", "Protocol", "RestCall", "SocketMessage", "WireError"]
 
 
 class WireError(ValueError):
@@ -47,10 +48,15 @@ class RestCall:
 
 @frozen(kw_only=True)
 class DataMessage:
-    """A reliable data packet in the session's room."""
+    """A reliable data packet in the session's room.
+
+    Attributes:
+        task_id: the id of the spoken task in it, where the sender chooses that.
+    """
 
     payload: bytes = field(repr=False)
     topic: str = ""
+    task_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -63,29 +69,62 @@ class SocketMessage:
 Envelope = RestCall | DataMessage | SocketMessage
 
 
+@frozen(kw_only=True)
+class Lifetime:
+    """How long a session lives, in seconds, where the service may end it without a word; None where it tells.
+
+    Attributes:
+        duration: from its start on, whatever happens.
+        idle: from the last activity on.
+    """
+
+    duration: float | None = None
+    idle: float | None = None
+
+
 class Protocol(typing.Protocol):
     """What a service must be able to say and to understand."""
 
-    service: Service
-    avatar_identity: str
+    @property
+    def service(self) -> Service: ...
 
-    def token(self, request: StartAvatarRequest) -> RestCall:
-        """Fetch a fresh session token with the account's key."""
+    @property
+    def avatar_identity(self) -> str:
+        """The participant whose tracks are the avatar's picture and sound."""
+
+    def token(self, request: StartAvatarRequest) -> RestCall | None:
+        """Fetch a fresh session token with the account's key; None where creating the session gives it."""
 
     def read_token(self, data: Any) -> str: ...
+
+    def prerequisite(self, request: StartAvatarRequest) -> RestCall | None:
+        """What must be made before the session, for it alone."""
+
+    def read_prerequisite(self, request: StartAvatarRequest, data: Any) -> tuple[StartAvatarRequest, RestCall]:
+        """The request that makes use of it, and the call that removes it after the session."""
 
     def new_session(self, request: StartAvatarRequest) -> RestCall: ...
 
     def read_session(self, data: Any) -> StartAvatarResponse: ...
 
-    def start(self, session: StartAvatarResponse) -> RestCall: ...
+    def session_of_token(self, token: str) -> StartAvatarResponse | None:
+        """The session that a token is already the token of; None where one has yet to be created with it."""
+
+    def start(self, session: StartAvatarResponse) -> RestCall | None:
+        """None where somebody else has started it."""
 
     def read_started(self, session: StartAvatarResponse, data: Any) -> StartAvatarResponse:
         """The session with what starting it added."""
 
-    def stop(self, session_id: str) -> RestCall: ...
+    def companions(self, session_id: str) -> tuple[str, ...]:
+        """Who else must be in the room before the session obeys."""
 
-    def keep_alive(self, session_id: str) -> RestCall: ...
+    def lifetime(self, session: StartAvatarResponse) -> Lifetime: ...
+
+    def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
+        """End the session. ``reason`` is for services that ask for one."""
+
+    def keep_alive(self, session_id: str) -> RestCall | SocketMessage: ...
 
     def speak(self, session_id: str, request: SpeakRequest, transport: VoiceChatTransport) -> Envelope: ...
 
@@ -98,11 +137,17 @@ class Protocol(typing.Protocol):
 
     def stop_listening(self, session_id: str) -> Envelope: ...
 
+    def push_to_talk(self, *, held: bool) -> Envelope:
+        """The button is held down, or let go."""
+
     def socket_url(
         self, base_path: str, session: StartAvatarResponse, request: StartAvatarRequest, token: str
     ) -> str | None:
         """The session's socket, or None where it has none. Holds the token: never show it."""
 
-    def read_data(self, payload: bytes, topic: str, *, received_at: float) -> Event | None: ...
+    def socket_listens(self, message: bytes | str) -> bool | None:
+        """Whether ``message`` says that the socket's other end listens from now on; None where it always does."""
 
-    def read_socket(self, message: bytes | str, *, received_at: float) -> Event | None: ...
+    def read_data(self, payload: bytes, topic: str, *, received_at: float) -> tuple[Event, ...]: ...
+
+    def read_socket(self, message: bytes | str, *, received_at: float) -> tuple[Event, ...]: ...

@@ -32,7 +32,7 @@ from ..models import (
     TaskType,
     VoiceChatTransport,
 )
-from . import DataMessage, Envelope, RestCall, SocketMessage, WireError, pipecat, reading
+from . import DataMessage, Envelope, Lifetime, RestCall, SocketMessage, WireError, pipecat, reading
 
 __all__ = ["StreamingProtocol"]
 
@@ -91,6 +91,15 @@ class StreamingProtocol:
             raw=data,
         )
 
+    def prerequisite(self, request: StartAvatarRequest) -> RestCall | None:
+        return None
+
+    def read_prerequisite(self, request: StartAvatarRequest, data: Any) -> tuple[StartAvatarRequest, RestCall]:
+        raise WireError("nothing was asked for")
+
+    def session_of_token(self, token: str) -> StartAvatarResponse | None:
+        return None
+
     def start(self, session: StartAvatarResponse) -> RestCall:
         # Not repeated blindly: a second start of a started session is answered with an error.
         return _session_call("start", session.session_id, repeat_unsent=True)
@@ -98,7 +107,13 @@ class StreamingProtocol:
     def read_started(self, session: StartAvatarResponse, data: Any) -> StartAvatarResponse:
         return session
 
-    def stop(self, session_id: str) -> RestCall:
+    def companions(self, session_id: str) -> tuple[str, ...]:
+        return ()
+
+    def lifetime(self, session: StartAvatarResponse) -> Lifetime:
+        return Lifetime()
+
+    def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
         return _session_call("stop", session_id)
 
     def keep_alive(self, session_id: str) -> RestCall:
@@ -134,6 +149,9 @@ class StreamingProtocol:
     def stop_listening(self, session_id: str) -> Envelope:
         return _session_call("stop_listening", session_id)
 
+    def push_to_talk(self, *, held: bool) -> Envelope:
+        return DataMessage(payload=_chat_text("push_to_talk:start" if held else "push_to_talk:stop"))
+
     # -- the chat socket
 
     def socket_url(
@@ -151,10 +169,13 @@ class StreamingProtocol:
 
     # -- hearing
 
-    def read_data(self, payload: bytes, topic: str, *, received_at: float) -> Event | None:
+    def socket_listens(self, message: bytes | str) -> bool | None:
+        return None
+
+    def read_data(self, payload: bytes, topic: str, *, received_at: float) -> tuple[Event, ...]:
         return _read(payload, received_at)
 
-    def read_socket(self, message: bytes | str, *, received_at: float) -> Event | None:
+    def read_socket(self, message: bytes | str, *, received_at: float) -> tuple[Event, ...]:
         return _read(message, received_at)
 
 
@@ -189,11 +210,13 @@ def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(message: bytes | str, received_at: float) -> Event | None:
-    """An event from either channel: data packets name it by ``type``, the chat socket by ``event_type``."""
+def _read(message: bytes | str, received_at: float) -> tuple[Event, ...]:
     source = reading.json_object(message)
-    if source is None:
-        return None
+    return () if source is None else (_event(source, received_at),)
+
+
+def _event(source: Mapping[str, Any], received_at: float) -> Event:
+    """An event from either channel: data packets name it by ``type``, the chat socket by ``event_type``."""
     name = reading.text(source, "type", "event_type")
     if not name:
         raise WireError("a JSON object without type or event_type")
