@@ -83,6 +83,7 @@ def _started() -> bool:
         _process = subprocess.Popen(
             [python, "-I", "-S", str(_PROGRAM)],
             stdin=subprocess.PIPE,
+            bufsize=0,  # a buffer would be flushed again when it is collected, and complain that the guardian is gone
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             # Not ours: it would carry HEYGEN_API_KEY, and a PYTHON* variable could break the guardian.
