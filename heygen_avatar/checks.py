@@ -30,7 +30,10 @@ class Name(str, Enum):
 
 def refusal(field_name: str, value: object, allowed: str) -> InvalidRequestError:
     """The error of a field that is not as it must be."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # an int of too many digits, or an object that cannot show itself
+        shown = f"this {type(value).__name__}"
     if len(shown) > LONGEST_SHOWN:
         shown = shown[: LONGEST_SHOWN - 3] + "..."
     return InvalidRequestError(f"{field_name} must be {allowed}, not {shown}; nothing was sent")
@@ -39,7 +42,9 @@ def refusal(field_name: str, value: object, allowed: str) -> InvalidRequestError
 def member(kind: type[E], field_name: str, value: object) -> E:
     """``value`` as a member of the enum ``kind``."""
     try:
-        return kind(value)
+        if isinstance(value, str):  # of anything else, Enum would ask whether it equals a member
+            return kind(value)
+        raise ValueError
     except ValueError:
         allowed = "one of " + ", ".join(repr(each.value) for each in kind)
         raise refusal(field_name, value, allowed) from None

@@ -11,10 +11,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import requests.auth
@@ -108,10 +109,16 @@ class Reply:
         return deadline.wait(self._done)
 
     def result(self) -> Any:
-        """The outcome, of a call that is done."""
-        if self._error is not None:
-            raise self._error
-        return self._data
+        """The outcome, of a call that is done. An error is handed over: it is raised once."""
+        # Kept here, it would keep itself alive, and by its traceback all that its callers held, such as an avatar whose
+        # end stops a session that costs.
+        error, self._error = self._error, None
+        if error is None:
+            return self._data
+        try:
+            raise error
+        finally:
+            del error
 
     def abandon(self) -> None:
         """Nobody waits any more: nothing is sent from now on.
@@ -140,6 +147,8 @@ class Reply:
             self._done.set()
 
     def fail(self, error: BaseException) -> None:
+        if isinstance(error, HeyGenError):
+            error.__traceback__ = None  # of this thread, where nobody looks: it holds the credentials
         self._error = error
         try:
             if self._failed is not None:
@@ -323,7 +332,7 @@ class RestClient:
         if deadline.passed:
             return self._trouble(call, "was not asked: there was no time left", sent=False, timeout=True)
         try:
-            with line:
+            with line, _limit(line, deadline.left + late):
                 response = self._session.request(
                     call.method,
                     self.base_path + call.path,
@@ -335,7 +344,7 @@ class RestClient:
                     stream=True,
                 )
                 with response:
-                    text = _read(response, Deadline.after(deadline.left + late))
+                    text = _read(response)
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if line.was_cut:
                 return self._trouble(call, "was given up on before it answered", sent=line.sent)
@@ -368,10 +377,11 @@ class RestClient:
         headers = response.headers
         return api_error(
             status=response.status_code,
-            text=self._without_secrets(text),
+            text=text,
             call=call.name,
             request_id=next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None),
             retry_after=retry_after(headers.get("Retry-After")),
+            hide=self._without_secrets,
         )
 
     def _trouble(self, call: RestCall, what: str, *, sent: bool, timeout: bool = False) -> APIConnectionError:
@@ -380,7 +390,8 @@ class RestClient:
 
     def _without_secrets(self, text: str) -> str:
         for secret in tuple(self._secrets):
-            text = text.replace(secret, "[redacted]")
+            for spelled in (secret, quote(secret, safe="")):
+                text = text.replace(spelled, "[redacted]")
         return text
 
     def _credentials(self, call: RestCall, token: str | None) -> _Credentials:
@@ -409,11 +420,25 @@ def _may_repeat(call: RestCall, error: HeyGenError) -> bool:
     return refused or (call.repeat == "safe" and error.status in _PASSING)
 
 
-def _read(response: requests.Response, deadline: Deadline) -> str:
+@contextmanager
+def _limit(line: Line, seconds: float) -> Iterator[None]:
+    """Cut ``line`` off after ``seconds``: requests' own timeouts begin anew with every byte."""
+    timer = threading.Timer(seconds, line.cut)
+    timer.daemon = True
+    timer.name = "heygen-cut-off"
+    try:
+        with suppress(RuntimeError):  # at interpreter shutdown
+            timer.start()
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read(response: requests.Response) -> str:
     body = bytearray()
     for piece in response.iter_content(65_536):
         body += piece
-        if len(body) > MAX_BODY or deadline.passed:
+        if len(body) > MAX_BODY:
             raise requests.exceptions.ChunkedEncodingError("endless")
     # JSON is UTF-8 whatever the header claims, and of anything else only a glimpse is shown.
     return body.decode("utf-8-sig", "replace")

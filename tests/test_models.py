@@ -1,9 +1,12 @@
 """Requests check themselves when they are made, and say what is allowed."""
 
+import json
 import math
 
 import pytest
-from attrs import exceptions, fields
+from attrs import NOTHING, asdict, exceptions, fields
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heygen_avatar.errors import InvalidRequestError
 from heygen_avatar.models import (
@@ -172,6 +175,44 @@ def test_a_part_of_the_wrong_type_is_refused_with_the_right_one(make, wanted):
 
 def test_a_long_wrong_value_is_shown_in_part():
     assert len(refusal(lambda: StartAvatarRequest(quality="x" * 10_000))) < 300
+
+
+class Spiteful:
+    """Nothing that one may ask of a value works."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self):
+        raise RuntimeError
+
+    def __eq__(self, other):
+        raise RuntimeError
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters()),
+    st.binary(),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+    st.sampled_from(["high", "talk", "sync", "excited", "deepgram", "livekit", 0.5, 30, 10**5_000, object, Spiteful()]),
+)
+
+
+@pytest.mark.parametrize("kind", [StartAvatarRequest, SpeakRequest, VoiceSetting, ElevenLabsSettings, STTSettings])
+@given(data=st.data())
+def test_any_value_for_any_field_is_refused_in_words_or_can_be_sent(kind, data):
+    optional = {each.name: VALUES for each in fields(kind) if each.default is not NOTHING}
+    required = {each.name: VALUES for each in fields(kind) if each.default is NOTHING}
+    values = data.draw(st.fixed_dictionaries(required, optional=optional))
+    try:
+        made = kind(**values)
+    except InvalidRequestError:
+        return
+    json.dumps(asdict(made), allow_nan=False)
 
 
 def test_requests_do_not_change():

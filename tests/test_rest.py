@@ -11,7 +11,9 @@ import ssl
 import threading
 import time
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -197,6 +199,23 @@ def test_the_environments_proxy_is_used(server, monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     RestClient("http://heygen.invalid", token=TOKEN).call(SAFE, timeout=5)
     assert server.heard[0].path == "http://heygen.invalid/v1/streaming.keep_alive"
+
+
+def test_a_proxy_that_refuses_is_told_of_and_nothing_was_sent(closed_port, monkeypatch, quick):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    client = RestClient("http://heygen.invalid", token=TOKEN)
+    error = call_failing(client, CREATE, kind=APIConnectionError)
+    assert not error.sent
+    assert "through the proxy" in str(error)
+    client.close()
+
+
+def test_what_needs_no_proxy_has_none(server, client, closed_port, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    client.call(SAFE, timeout=5)
+    assert len(server.heard) == 1
 
 
 def test_calls_of_many_threads_get_each_its_own_answer(server, client):
@@ -591,6 +610,30 @@ def test_a_reply_that_comes_after_the_deadline_is_told_once(server, client, late
     assert len(ears.told) == 1
 
 
+@pytest.mark.parametrize("manner", [TRICKLES_HEADERS, TRICKLES_BODY])
+def test_a_trickle_that_somebody_must_hear_of_is_cut_off_too_in_the_end(server, client, monkeypatch, manner):
+    monkeypatch.setattr(rest_module, "LATE", 0.2)
+    ears = Ears()
+    server.will(manner)
+    call_failing(client, CREATE, timeout=0.2, kind=APITimeoutError, receive=ears.receive, failed=ears.failed)
+    [error] = ears.wait()
+    assert isinstance(error, APIConnectionError)
+    assert error.sent
+
+
+def test_an_endless_body_is_not_read_to_its_end(server, client, monkeypatch):
+    def floods(visit):
+        visit.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        while not visit.server.leaving.is_set():
+            visit.wfile.write(b"x" * 65_536)
+
+    monkeypatch.setattr(rest_module, "MAX_BODY", 100_000)
+    server.will(floods)
+    began = time.monotonic()
+    assert call_failing(client, CREATE, timeout=5, kind=APIConnectionError).sent
+    assert time.monotonic() - began < 2
+
+
 def test_a_reply_at_the_very_deadline_is_told_exactly_once(server, client):
     """The caller gives up while the reply comes in: whoever wins, the session's id is known to one who can stop it."""
     for round_ in range(40):
@@ -725,6 +768,57 @@ def test_a_secret_echoed_by_the_service_is_blacked_out_in_the_kept_body(server, 
     error = call_failing(client, BY_KEY, kind=AuthenticationError)
     assert KEY not in error.response_text
     assert "[redacted]" in error.response_text
+
+
+ODD_TOKEN = "to/ken=with+odd"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        pytest.param(rb"to\/ken=with+odd", id="slashes escaped as in JSON"),
+        pytest.param(rb"to/ken\u003dwith\u002bodd", id="characters escaped as in JSON"),
+        pytest.param(b"to%2Fken%3Dwith%2Bodd", id="as in a URL"),
+    ],
+)
+def test_an_echoed_secret_is_blacked_out_however_it_is_spelled(server, echo):
+    client = RestClient(server.base_path, token=ODD_TOKEN)
+    server.will(sends(b'{"code": 400112, "message": "bad token ' + echo + b'"}', 401))
+    error = call_failing(client, kind=AuthenticationError)
+    assert error.message == "bad token [redacted]"
+    assert echo.decode() not in everything_told_by(error)
+    assert ODD_TOKEN not in everything_told_by(error)
+    client.close()
+
+
+def test_a_secret_echoed_as_the_requests_id_is_blacked_out(server, client):
+    server.will(says({"message": "no"}, 400, X_Request_Id=TOKEN))
+    assert call_failing(client, kind=APIError).request_id == "[redacted]"
+
+
+def test_a_short_secret_does_not_garble_what_an_error_means(server):
+    client = RestClient(server.base_path, token="1")
+    server.will(says({"code": 10005, "message": "session state wrong: closed"}, 400))
+    assert call_failing(client, kind=SessionStateError).code == 10005
+    client.close()
+
+
+def test_an_error_that_was_dealt_with_keeps_nothing_alive(server, client):
+    class Avatar:
+        pass
+
+    def fail():
+        avatar = Avatar()
+        with suppress(APIError):
+            client.call(SAFE, timeout=5)
+        return weakref.ref(avatar)
+
+    server.will(says({"code": 10005, "message": "session state wrong: closed"}, 400))
+    gc.disable()
+    try:
+        assert fail()() is None, "its traceback is held by a cycle that only a garbage collection ends"
+    finally:
+        gc.enable()
 
 
 def test_no_log_line_shows_a_secret_or_a_body(server, client, caplog, quick):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import (
@@ -28,8 +28,9 @@ LONGEST_BODY = 2_000
 LONGEST_MESSAGE = 500
 LONGEST_CODE = 64
 
-SUCCESS_CODES = frozenset({0, 100, 1000})
-"""100 by both specifications, 1000 on LiveAvatar's wire, 0 where clients of the knowledge bases saw it."""
+FIRST_ERROR_CODE = 4000
+"""Both services' errors begin here. Success is below: 100 by both specifications, 1000 on LiveAvatar's wire, 0 where
+clients of the knowledge bases saw it; other numbers may come, since the official v1 client looks at the status only."""
 
 # v1 reference §1b; 4003 and 4000: liveavatar §1.1.
 _BY_CODE: dict[int, type[APIError]] = {
@@ -61,8 +62,10 @@ _BY_CODE: dict[int, type[APIError]] = {
 
 # Some codes have two meanings (10003, 400006), some errors come with none: the words decide first.
 _BY_WORDS: tuple[tuple[tuple[str, ...], type[APIError]], ...] = (
-    (("avatar version", "avatar not found", "avatar not allow", "invalid avatar"), AvatarNotFoundError),
-    (("not an interactive avatar",), AvatarNotFoundError),
+    (
+        ("avatar version", "avatar not found", "avatar not allow", "invalid avatar", "not an interactive avatar"),
+        AvatarNotFoundError,
+    ),
     (("session state wrong", "not in correct state", "session full", "already started"), SessionStateError),
     (("session not found",), SessionNotFoundError),
     (("concurrent limit", "concurrency limit"), ConcurrentSessionLimitError),
@@ -101,7 +104,7 @@ def is_success(body: Any) -> bool:
     if body.get("error"):
         return False
     code = _code(body)
-    return not isinstance(code, int) or code in SUCCESS_CODES
+    return not isinstance(code, int) or 0 <= code < FIRST_ERROR_CODE
 
 
 def api_error(
@@ -111,17 +114,22 @@ def api_error(
     call: str = "",
     request_id: str | None = None,
     retry_after: float | None = None,
+    hide: Callable[[str], str] = str,
 ) -> APIError:
-    """The error that a reply of ``status`` and body ``text`` means. Any body gives one."""
+    """The error that a reply of ``status`` and body ``text`` means. Any body gives one.
+
+    ``hide`` takes secrets out of a text that is going to be shown; what the body means is read before.
+    """
     body = _json(text)
     code = _code(body)
-    message = printable(_message(body) or _first_line(text))
-    kind = _kind(status, code, message.lower())
+    words = printable(_message(body) or _first_line(text))
+    kind = _kind(status, code, words.lower())
+    message = hide(words)[:LONGEST_MESSAGE]
     facts: dict[str, Any] = {
         "status": status,
-        "code": code,
-        "response_text": text[:LONGEST_BODY],
-        "request_id": request_id,
+        "code": hide(code)[:LONGEST_CODE] if isinstance(code, str) else code,
+        "response_text": _shown(text, body, hide)[:LONGEST_BODY],
+        "request_id": request_id and hide(request_id),
         "retry_after": retry_after,
         "call": call,
         "hint": _HINTS.get(kind, ""),
@@ -132,7 +140,10 @@ def api_error(
 
 
 def _kind(status: int, code: int | str | None, words: str) -> type[APIError]:
-    for phrases, kind in _BY_WORDS:
+    if status == 401:
+        # Whatever else it names: a stop call that was not let in has not found the session to be over.
+        return AuthenticationError
+    for phrases, kind in _BY_WORDS if status < 500 else ():  # what failed may speak of anything
         # A 429's quota is one of calls for each second, not of credits.
         if any(phrase in words for phrase in phrases) and not (status == 429 and kind is QuotaExceededError):
             return kind
@@ -141,6 +152,12 @@ def _kind(status: int, code: int | str | None, words: str) -> type[APIError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return ServerError if status >= 500 else BadRequestError
+
+
+def _shown(text: str, body: Any, hide: Callable[[str], str]) -> str:
+    """The body as it came, unless JSON's escapes kept a secret from being seen in it."""
+    unescaped = "" if body is None else json.dumps(body, ensure_ascii=False)
+    return hide(text) if hide(unescaped) == unescaped else hide(unescaped)
 
 
 def _json(text: str) -> Any:
@@ -156,7 +173,7 @@ def _code(body: Any) -> int | str | None:
     for holder in (source, nested if isinstance(nested, Mapping) else {}):
         code = holder.get("code")
         if isinstance(code, str) and code:
-            return int(code) if code.isascii() and code.isdigit() and len(code) < 12 else printable(code[:LONGEST_CODE])
+            return int(code) if code.isascii() and code.isdigit() and len(code) < 12 else printable(code)
         if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 10**12:
             return code
     return None
@@ -181,7 +198,7 @@ def _message(body: Any) -> str:
     details = body.get("details")
     if isinstance(details, str) and details and details not in text:
         text = f"{text} ({details})" if text else details
-    return text[:LONGEST_MESSAGE]
+    return text
 
 
 def _joined(entries: Any, name: str) -> str:
@@ -202,4 +219,4 @@ def _first_line(text: str) -> str:
         return "the service gave no reason"
     if stripped.startswith("<"):
         return "the reply is a web page, not the service's: a proxy, or a wrong base_path?"
-    return stripped.splitlines()[0][:LONGEST_MESSAGE]
+    return stripped.splitlines()[0]

@@ -88,6 +88,15 @@ def test_the_words_tell_two_meanings_of_one_code_apart():
     assert type(error_of(400, {"code": 10003, "message": "session state wrong: connected"})) is SessionStateError
 
 
+def test_a_reply_that_lets_nobody_in_says_nothing_of_the_session():
+    # A stop call takes "session not found" for the session's end: a refused one must not be taken for it.
+    assert type(error_of(401, {"code": 400112, "message": "session not found for this token"})) is AuthenticationError
+
+
+def test_what_failed_may_speak_of_anything_and_still_has_failed():
+    assert type(error_of(500, {"message": "cannot read the account's quota"})) is ServerError
+
+
 def test_a_quota_of_calls_is_a_rate_limit_not_an_empty_purse():
     assert type(error_of(429, {"message": "quota exceeded"})) is RateLimitError
     assert type(error_of(400, {"message": "insufficient quota"})) is QuotaExceededError
@@ -181,6 +190,7 @@ def test_when_to_come_again_is_kept_and_told(status):
         {"code": 1000, "data": {}, "message": None},
         {"code": 0, "data": {}},
         {"code": "100"},
+        {"code": 200, "message": "ok", "data": {"session_id": "s"}},
         {"error": None, "data": {"token": "t"}},
         {"status": "success"},
         [],
@@ -191,7 +201,10 @@ def test_both_envelopes_can_say_success(body):
     assert is_success(body)
 
 
-@pytest.mark.parametrize("body", [{"code": 10005}, {"code": "400112"}, {"error": {"message": "m"}}, {"error": "m"}])
+@pytest.mark.parametrize(
+    "body",
+    [{"code": 10005}, {"code": "400112"}, {"code": 4003}, {"code": -1}, {"error": {"message": "m"}}, {"error": "m"}],
+)
 def test_both_envelopes_can_say_failure(body):
     assert not is_success(body)
 
