@@ -21,13 +21,11 @@ class JsonSocket:
         # A closing client has a second to say goodbye; the heartbeat finds out those that vanished.
         self._response = web.WebSocketResponse(timeout=1.0, heartbeat=30.0, max_msg_size=longest)
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
-        self._request: web.Request | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closed_early = False
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the socket until either side closes it."""
-        self._request = request
         await self._response.prepare(request)
         if self._closed_early:
             await self._response.close()
@@ -54,11 +52,6 @@ class JsonSocket:
         self._outbox.put_nowait(None)
         await asyncio.wait([self._writer], timeout=_FLUSH_SECONDS)
         await self._response.close(code=code, message=reason.encode())
-
-    def cut(self) -> None:
-        """End it without a word, as a network does."""
-        if self._request is not None and self._request.transport is not None:
-            self._request.transport.abort()
 
     async def _write_forever(self) -> None:
         while (text := await self._outbox.get()) is not None:

@@ -32,14 +32,12 @@ class SocketFaults:
     """What is planned to go wrong with one connection."""
 
     late: Fault | None
-    close: Fault | None
     no_speak_events: Fault | None
 
     @classmethod
     def take(cls, faults: Faults, request: web.Request) -> SocketFaults:
         return cls(
             late=faults.take("late_connected", request),
-            close=faults.take("socket_close", request),
             no_speak_events=faults.take("no_speak_events", request),
         )
 
@@ -54,26 +52,25 @@ class LiteSocket:
         # Somewhat longer messages are read, so that they can be answered with an error before the socket closes.
         self._socket = JsonSocket(self._hear, longest=4 * longest)
         self._accepted = asyncio.get_running_loop().time()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self.connected = False
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the connection until either side closes it."""
         self.tell("session.state_updated", None, state="new")
-        if self._planned.close is not None:
-            self._later(self._planned.close.seconds, self._close_as_planned)
         try:
             return await self._socket.run(request)
         finally:
             self.connected = False
-            for timer in self._timers:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
 
     def connect(self) -> None:
         """The avatar is there: commands are obeyed from now on, or as late as was planned."""
         late = self._planned.late.seconds if self._planned.late else 0.0
-        self._later(self._accepted + late - asyncio.get_running_loop().time(), self._connected)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, self._accepted + late - loop.time()), self._connected)
 
     def _connected(self) -> None:
         if not self.connected and self._closing is None:
@@ -103,16 +100,6 @@ class LiteSocket:
         if self._closing is None:
             self._closing = asyncio.create_task(self._socket.close(code, reason), name="closing a LITE socket")
         return self._closing
-
-    def _close_as_planned(self) -> None:
-        fault = self._planned.close
-        if fault is not None and fault.code:
-            self.close_soon(fault.code, fault.message)
-        else:
-            self._socket.cut()
-
-    def _later(self, seconds: float, work: Any) -> None:
-        self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), work))
 
     def _hear(self, frame: str | bytes) -> None:
         if not self.connected:
