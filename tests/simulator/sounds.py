@@ -37,6 +37,12 @@ def click() -> NDArray[np.int16]:
     return np.random.default_rng(2).integers(-25_000, 25_000, RATE // 200).astype(np.int16)
 
 
+def knock() -> NDArray[np.int16]:
+    """A blow on the table: 50 ms of noise that dies away."""
+    noise = np.random.default_rng(3).uniform(-1, 1, RATE // 20)
+    return (noise * np.linspace(12_000, 0, len(noise))).astype(np.int16)
+
+
 def at_rate(samples: NDArray[np.int16], rate: int, wanted: int) -> NDArray[np.int16]:
     """The same sound with another number of samples a second."""
     frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")

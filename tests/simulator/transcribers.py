@@ -1,4 +1,4 @@
-"""A transcription service as OpenAI's are, on a port of its own, that notes what it is sent and says what it is told."""
+"""A transcription service like OpenAI's on a port of its own: it notes what it is sent and says what it is told."""
 
 from __future__ import annotations
 

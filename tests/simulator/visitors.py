@@ -116,13 +116,17 @@ class Visitor:
     def send(self, payload: bytes) -> None:
         self._run(self.room.local_participant.publish_data(payload))
 
-    def open_microphone(self) -> rtc.LocalTrackPublication:
+    def open_microphone(self) -> rtc.LocalAudioTrack:
         """Publish a microphone that can be spoken into."""
+        track: rtc.LocalAudioTrack = self._run(self._publish())
+        return track
+
+    async def _publish(self) -> rtc.LocalAudioTrack:
         self._source = rtc.AudioSource(SPEECH_RATE, 1)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        publication: rtc.LocalTrackPublication = self._run(self.room.local_participant.publish_track(track, options))
-        return publication
+        await self.room.local_participant.publish_track(track, options)
+        return track
 
     def speak(self, *sounds: NDArray[np.int16]) -> None:
         """Say these into the microphone, 16 kHz mono, at the pace at which they sound; return when they have."""
