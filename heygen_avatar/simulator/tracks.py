@@ -288,9 +288,11 @@ def _picture_encoder(video: VideoFormat) -> VideoCodecContext:
     encoder.thread_count = 1
     rate = {"maxrate": str(video.bitrate), "bufsize": str(video.bitrate)}
     if video.codec == "H264":
-        # Level 3.1 is what aiortc's profile-level-id 42e01f says.
+        # Level 3.1 is what aiortc's profile-level-id 42e01f says. It ends at 1280x720; what is larger needs 4.0, and
+        # every decoder of today takes it.
+        level = "31" if video.width * video.height <= 1280 * 720 else "40"
         encoder.profile = "Baseline"
-        encoder.options = rate | {"preset": "veryfast", "tune": "zerolatency", "level": "31", "forced-idr": "1"}
+        encoder.options = rate | {"preset": "veryfast", "tune": "zerolatency", "level": level, "forced-idr": "1"}
     else:
         encoder.qmin, encoder.qmax = 4, 52
         encoder.options = rate | {

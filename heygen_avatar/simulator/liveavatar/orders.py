@@ -236,20 +236,19 @@ _SECRET_KINDS = {
 _TEMPERATURES = {"openai": (0.6, 1.2), "gemini": (0.0, 2.0)}
 _VARIABLES, _NAME_LENGTH, _VALUE_LENGTH = 50, 64, 1_000
 
-# Pixels are not documented beyond 1080p, 720p, 480p and 360p (liveavatar §3.1). A full HD picture in real time is too
-# much for a small machine at the usual pace, so it comes at 15 frames a second.
+# Pixels are not documented beyond 1080p, 720p, 480p and 360p (liveavatar §3.1).
 _QUALITIES = {
-    "very_high": (1920, 1080, 4_000_000, 15),
-    "high": (1280, 720, 2_000_000, 60),
-    "medium": (854, 480, 1_000_000, 60),
-    "low": (640, 360, 500_000, 60),
+    "very_high": (1920, 1080, 4_000_000),
+    "high": (1280, 720, 2_000_000),
+    "medium": (854, 480, 1_000_000),
+    "low": (640, 360, 500_000),
 }
 
 
 def _read_video(settings: Body, fps: int) -> VideoFormat:
-    width, height, bitrate, most = _QUALITIES[settings.choice("quality", _QUALITIES, "high")]
+    width, height, bitrate = _QUALITIES[settings.choice("quality", _QUALITIES, "high")]
     codec = cast(Literal["H264", "VP8"], settings.choice("encoding", ("H264", "VP8"), "H264"))
-    return VideoFormat(width=width, height=height, bitrate=bitrate, fps=min(fps, most), codec=codec)
+    return VideoFormat(width=width, height=height, bitrate=bitrate, fps=fps, codec=codec)
 
 
 def _read_duration(body: Body, limits: Limits, *, sandbox: bool) -> float:
