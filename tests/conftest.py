@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 
 from heygen_avatar import cleanup
 from heygen_avatar.simulator import Limits, Simulator
 from tests.programs import eventually
+
+# An example that is slow because the machine is busy is no failure.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 ROOMY = Limits(concurrent_sessions=1_000, credits=1e9)
 """No test meets a limit that it did not ask for."""

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -726,6 +728,31 @@ def test_where_no_thread_can_be_started_calls_run_inline(server, client, monkeyp
         ears = Ears()
         assert client.call(SAFE, timeout=5, receive=ears.receive) == {"session_id": "s-1"}
     assert ears.threads == [threading.current_thread().name]
+
+
+def test_a_call_at_the_end_of_the_process_is_made(server):
+    # From CPython 3.12 on, no thread can be started there.
+    server.will(FINE)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"""
+import atexit
+from heygen_avatar.protocols import RestCall
+from heygen_avatar.rest import RestClient
+
+client = RestClient({server.base_path!r}, token={TOKEN!r})
+call = RestCall(name="streaming.stop", path="/v1/streaming.stop", body={{"session_id": "s"}})
+atexit.register(lambda: print(client.call(call, timeout=5)))
+""",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("{'session_id': 's-1'}", "")
+    assert [heard.path for heard in server.heard] == ["/v1/streaming.stop"]
 
 
 # -- secrets
