@@ -183,7 +183,7 @@ class Channel:
             )
         except InvalidStatus as error:
             return self._refusal(error.response)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # two classes before CPython 3.11
             return APITimeoutError(f"the {self._name} at {self._place} could not be opened in time")
         except Exception as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
