@@ -13,26 +13,39 @@ Importing this package loads neither LiveKit nor numpy; starting a session does.
 
 import logging
 
+from .asking import Exchange
 from .avatar import StreamingAvatar
 from .cleanup import stop_all
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .events import *  # noqa: F403
 from .events import __all__ as _events
+from .media.microphone import Microphone
+from .media.sources import Samples, SoundFile, SoundSource
 from .models import *  # noqa: F403
 from .models import __all__ as _models
 from .speech import Speech, SpeechOutcome
 from .transcript import Transcript, Turn
+from .utterance import Utterance
 from .version import __version__
+from .voice_chat import VoiceChat, VoiceChatState
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
+    "Exchange",
+    "Microphone",
+    "Samples",
+    "SoundFile",
+    "SoundSource",
     "Speech",
     "SpeechOutcome",
     "StreamingAvatar",
     "Transcript",
     "Turn",
+    "Utterance",
+    "VoiceChat",
+    "VoiceChatState",
     "__version__",
     "stop_all",
     *_errors,

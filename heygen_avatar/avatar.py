@@ -18,7 +18,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import cleanup
+from .asking import Exchange, ask_aloud, ask_in_writing
 from .connection import STOP_TIMEOUT, Connection
+from .conversing import Conversing
 from .deadline import Deadline, check_timeout
 from .dispatch import Handler
 from .errors import (
@@ -28,7 +30,7 @@ from .errors import (
     UsageError,
 )
 from .events import ConnectionQuality
-from .hearing import Hearing
+from .media.sources import as_source
 from .models import (
     Service,
     SpeakRequest,
@@ -59,13 +61,16 @@ START_TIMEOUT = 60.0
 SECONDS_A_CHARACTER = 0.2
 """What SYNC waits for a text of this length beyond ``timeout``: the slowest rate, and something queued before it."""
 
+ANSWER_TIMEOUT = 60.0
+"""Seconds that ask() waits for question and answer."""
+
 KEEP_ALIVE = 60.0
 """Seconds between keep-alives, or half of a shorter ``activity_idle_timeout``."""
 
 H = TypeVar("H", bound=Handler)
 
 
-class StreamingAvatar(Hearing):
+class StreamingAvatar(Conversing):
     """A HeyGen avatar that one talks to with plain calls.
 
     ::
@@ -267,6 +272,42 @@ class StreamingAvatar(Hearing):
             connection.book.not_interrupted(affected)
             raise
         connection.book.interrupted(affected)
+        self._loudspeakers.silence()
+
+    def ask(self, question: object, *, timeout: float = ANSWER_TIMEOUT) -> Exchange:
+        """Ask the avatar something, and return what was understood and what it answered when it has answered.
+
+        ::
+
+            print(avatar.ask("Where are my keys?"))
+            for file in sorted(Path("questions").glob("*.wav")):
+                print(avatar.ask(file))
+
+        Args:
+            question: a text; or a sound, which is said aloud: a source (see :meth:`start_voice_chat`) or a file's
+                ``Path``. A ``Microphone`` is open until the service hears the end of the user's turn. A voice chat is
+                started where none runs, and goes on; with push-to-talk, the button is held while the sound is said.
+            timeout: seconds for question and answer together.
+
+        Raises:
+            WaitTimeoutError: no answer in time; says how far it got.
+            UsageError: the voice chat is muted, or a microphone is open in it.
+            And what :meth:`speak` and :meth:`start_voice_chat` raise.
+        """
+        deadline = Deadline.after(check_timeout(timeout))
+        if isinstance(question, str):
+            return ask_in_writing(self._dispatcher, question, lambda text: self.speak(text, timeout=timeout), deadline)
+        connection, session = self._live()
+        source = as_source(question)
+        voice, button = self._voice_for_asking(source, deadline)
+        return ask_aloud(
+            self._dispatcher,
+            connection.book,
+            say=lambda: voice.speak(source, timeout=deadline.left),
+            answer=lambda: Speech(SpeakRequest(text=repr(source)), self.interrupt, session.session_id),
+            button=button,
+            deadline=deadline,
+        )
 
     def start_listening(self) -> None:
         """Let the avatar take its listening pose (it does not turn a microphone on)."""
@@ -340,12 +381,6 @@ class StreamingAvatar(Hearing):
         return f"<StreamingAvatar {self.state}{f', session {self.session_id}' if self.session_id else ''}>"
 
     # -- inside
-
-    def _live(self) -> tuple[Connection, StartAvatarResponse]:
-        connection = self._connection
-        if connection is None:
-            raise SessionNotStartedError("there is no session yet: call create_start_avatar() first")
-        return connection, connection.require_live()
 
     @contextmanager
     def _one_start(self) -> Iterator[None]:

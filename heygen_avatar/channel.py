@@ -107,6 +107,23 @@ class Channel:
             f"the {self._name} broke while a message was being sent; whether it arrived is not known"
         )
 
+    async def move(self, url: str) -> None:
+        """Leave for ``url``: as after a loss, but at once. The caller's deadline ends the wait.
+
+        Raises:
+            APIError, APIConnectionError: it could not be opened there within the usual attempts, and is given up.
+            SessionClosedError: it is closed.
+        """
+        if self._error is not None:
+            raise self._error
+        self._url = url
+        self._open.clear()
+        if self._socket is not None:
+            await _end(self._socket)
+        await self._open.wait()
+        if self._error is not None:
+            raise self._error
+
     async def close(self) -> None:
         """Close and stop listening. Bounded, idempotent."""
         self._closing = True

@@ -271,8 +271,7 @@ class Connection:
     def _chat(self) -> Channel | None:
         from .channel import Channel
 
-        assert self.session is not None
-        url = self.protocol.socket_url(self.rest.base_path, self.session, self.request, self._token or "")
+        url = self._chat_url()
         if url is None:
             return None
         return Channel(
@@ -283,6 +282,18 @@ class Connection:
             found=lambda: self._publish(Reconnected(channel="chat", received_at=time.time())),
             failed=lambda error: self._publish(ErrorOccurred(error=error, received_at=time.time())),
         )
+
+    def _chat_url(self) -> str | None:
+        assert self.session is not None
+        return self.protocol.socket_url(self.rest.base_path, self.session, self.request, self._token or "")
+
+    def prompt_silent_user(self, wanted: bool, timeout: float) -> None:
+        """Ask for prompts to a silent user, or for none, by opening the chat socket anew: its query says it."""
+        self.request = evolve(self.request, use_silence_prompt=wanted)
+        url = self._chat_url()
+        if url is None:
+            raise UsageError(f"session {self.session_id} has no chat socket, by which silence prompts are asked for")
+        engine().call(self.wires.move_chat(url), timeout=timeout, what="opening the chat socket anew")
 
     # -- carrying
 

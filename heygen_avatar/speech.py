@@ -5,6 +5,7 @@ Fed with events and with the replies of the calls that made the tasks; does no I
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -16,7 +17,16 @@ from attrs import define, field
 
 from .deadline import Deadline
 from .errors import SessionClosedError, WaitTimeoutError
-from .events import AvatarEndMessage, AvatarStartTalking, AvatarStopTalking, AvatarTalkingMessage, Event, UserStart
+from .events import (
+    AvatarEndMessage,
+    AvatarStartTalking,
+    AvatarStopTalking,
+    AvatarTalkingMessage,
+    Event,
+    UserEndMessage,
+    UserStart,
+    UserStop,
+)
 
 if TYPE_CHECKING:
     from .models import SpeakRequest
@@ -130,7 +140,7 @@ class Speech:
 @define(eq=False)
 class _Entry:
     speech: Speech
-    sent_order: int
+    sent_order: float
     in_flight: bool  # a reply is to come, and will name the task
     task: _Task | None = None
     stopped_at: float | None = field(default=None)
@@ -158,6 +168,13 @@ class SpeechBook:
         with self._lock:
             self._order += 1
             self._open.append(_Entry(speech, self._order, reply_follows))
+            if self._end_reason is not None:
+                self._end(self._end_reason)
+
+    def answers_the_user(self, speech: Speech) -> None:
+        """The avatar will answer what the user is about to say aloud: the first task after the end of their turn."""
+        with self._lock:
+            self._open.append(_Entry(speech, math.inf, in_flight=False))
             if self._end_reason is not None:
                 self._end(self._end_reason)
 
@@ -225,6 +242,11 @@ class SpeechBook:
                     for task in self._tasks.values():
                         if task.started and not task.text_ended:
                             task.barged_in = True
+            case UserEndMessage() | UserStop():
+                with self._lock:
+                    self._order += 1
+                    for entry in self._open:
+                        entry.sent_order = min(entry.sent_order, self._order)
 
     def _hear(self, event: AvatarStartTalking | AvatarTalkingMessage | AvatarEndMessage | AvatarStopTalking) -> None:
         task = self._task(event.task_id)

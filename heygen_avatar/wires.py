@@ -62,16 +62,31 @@ class Wires:
 
     async def send_data(self, payload: bytes, topic: str) -> None:
         """Send a data packet, waiting for the room if it is being reconnected."""
+        await self.room_ready()
+        await self.room.send_data(payload, topic)
+
+    async def room_ready(self) -> None:
+        """Wait while the room is being reconnected."""
         await self._room_flows.wait()
         if self._left.is_set():
             raise SessionClosedError(f"session {self._session_id} has ended", session_id=self._session_id)
-        await self.room.send_data(payload, topic)
 
     async def send_socket(self, payload: bytes | str) -> None:
         """Send on the chat socket, waiting for it if it is being reopened."""
         if self._chat is None:
             raise SessionClosedError(f"session {self._session_id} has no chat socket", session_id=self._session_id)
         await self._chat.send(payload)
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether this session has a chat socket."""
+        return self._chat is not None
+
+    async def move_chat(self, url: str) -> None:
+        """Open the chat socket anew at ``url``, which asks for something else."""
+        if self._chat is None:
+            raise SessionClosedError(f"session {self._session_id} has no chat socket", session_id=self._session_id)
+        await self._chat.move(url)
 
     def room_flows(self, flows: bool) -> None:
         """The room is connected, or is being reconnected."""

@@ -1,7 +1,7 @@
 """The user's voice as a track of the room, on the media loop: published, fed, taken back.
 
-Fed by one task in short frames: what is in the native queue cannot be cut off without a click, and two feeders at a time
-break it (livekit 1.2.1). A track that a full reconnect made anew is republished by livekit itself.
+Fed by one task in short frames: what waits in the native queue is cut off with a click, and two feeders at a time break
+it (livekit 1.2.1). After a full reconnect livekit republishes the track by itself.
 """
 
 from __future__ import annotations
@@ -77,10 +77,15 @@ class VoiceTrack:
 
         Raises:
             SessionClosedError: the room was left.
+            MediaError: the native library does not take it.
         """
         self._require_open()
         frame = rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2)
-        await self._source.capture_frame(frame)
+        try:
+            await self._source.capture_frame(frame)
+        except Exception as error:  # livekit's own have no class
+            self._require_open()
+            raise MediaError(f"the room does not take the user's voice: {error}") from None
 
     def end(self) -> None:
         """The room is left: feed it no more."""
