@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from attrs import asdict
@@ -102,7 +102,7 @@ class StreamingProtocol:
 
     def start(self, session: StartAvatarResponse) -> RestCall:
         # Not repeated blindly: a second start of a started session is answered with an error.
-        return _session_call("start", session.session_id, repeat_unsent=True)
+        return _session_call("start", session.session_id, repeat="unsent")
 
     def read_started(self, session: StartAvatarResponse, data: Any) -> StartAvatarResponse:
         return session
@@ -182,14 +182,9 @@ class StreamingProtocol:
 _CHAT_PATH = "/v1/ws/streaming.chat"
 
 
-def _session_call(command: str, session_id: str, *, repeat_unsent: bool = False) -> RestCall:
+def _session_call(command: str, session_id: str, *, repeat: Literal["safe", "unsent"] = "safe") -> RestCall:
     name = f"streaming.{command}"
-    return RestCall(
-        name=name,
-        path=f"/v1/{name}",
-        body={"session_id": session_id},
-        repeat="unsent" if repeat_unsent else "safe",
-    )
+    return RestCall(name=name, path=f"/v1/{name}", body={"session_id": session_id}, repeat=repeat)
 
 
 def _chat_text(text: str) -> bytes:

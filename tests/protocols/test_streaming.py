@@ -6,7 +6,7 @@ import sys
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from heygen_avatar.events import (
@@ -38,7 +38,7 @@ from heygen_avatar.models import (
     VoiceEmotion,
     VoiceSetting,
 )
-from heygen_avatar.protocols import DataMessage, RestCall, SocketMessage, WireError, pipecat
+from heygen_avatar.protocols import DataMessage, RestCall, SocketMessage, WireError
 from heygen_avatar.protocols.streaming import StreamingProtocol
 
 LIVEKIT, WEBSOCKET = VoiceChatTransport.LIVEKIT, VoiceChatTransport.WEBSOCKET
@@ -221,54 +221,6 @@ def test_talk_async_is_a_bare_json_string_in_the_room(protocol):
 def test_talk_async_is_a_protobuf_text_frame_on_the_chat_socket(protocol):
     message = protocol.speak("s-1", SpeakRequest(text="Hi"), WEBSOCKET)
     assert message == SocketMessage(payload=b"\x0a\x04\x1a\x02Hi")
-
-
-@pytest.fixture(scope="module")
-def frame_class():
-    """``pipecat.Frame`` by Google's own runtime, from the official client's schema."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="pipecat.proto", package="pipecat", syntax="proto3")
-
-    def message(name, fields):
-        made = file.message_type.add(name=name)
-        for number, (field_name, kind) in enumerate(fields, 1):
-            how = {"type_name": f".pipecat.{kind}"} if isinstance(kind, str) else {}
-            made.field.add(
-                name=field_name,
-                number=number,
-                label=field.LABEL_OPTIONAL,
-                type=field.TYPE_MESSAGE if isinstance(kind, str) else kind,
-                **how,
-            )
-
-    named = [("id", field.TYPE_UINT64), ("name", field.TYPE_STRING)]
-    message("TextFrame", [*named, ("text", field.TYPE_STRING)])
-    sound = [("audio", field.TYPE_BYTES), ("sample_rate", field.TYPE_UINT32), ("num_channels", field.TYPE_UINT32)]
-    message("AudioRawFrame", [*named, *sound])
-    message("Frame", [("text", "TextFrame"), ("audio", "AudioRawFrame")])
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("pipecat.Frame"))
-
-
-@given(text=st.text(st.characters(exclude_categories=["Cs"])))
-@example("x" * 1_000)
-def test_text_frames_are_what_the_protobuf_runtime_would_write(frame_class, text):
-    frame = frame_class.FromString(pipecat.text_frame(text))
-    assert frame.text.text == text
-    assert frame.text.id == 0 and frame.text.name == ""
-    if text:
-        assert frame.SerializeToString() == pipecat.text_frame(text)
-
-
-@given(samples=st.binary(min_size=1, max_size=2_000))
-def test_audio_frames_are_what_the_protobuf_runtime_would_write(frame_class, samples):
-    written = pipecat.audio_frame(samples)
-    frame = frame_class.FromString(written)
-    assert (frame.audio.audio, frame.audio.sample_rate, frame.audio.num_channels) == (samples, 16_000, 1)
-    assert frame.SerializeToString() == written
 
 
 def test_the_reply_to_a_task_is_read(protocol):
