@@ -19,8 +19,8 @@ SUCCESS = 1000
 """What the service really answers; its OpenAPI description says 100 (liveavatar §1.1)."""
 
 
-def success(data: object = None, *, status: int = 200, message: str | None = None) -> web.Response:
-    """The envelope around every answer (liveavatar §1.1)."""
+def success(data: object = None, *, status: int = 200, message: str = "Success") -> web.Response:
+    """The envelope around every answer (liveavatar §1.1). Pipecat's client insists on a message that is a string."""
     return web.json_response({"code": SUCCESS, "data": data, "message": message}, status=status)
 
 

@@ -340,6 +340,8 @@ _VOICES = (
 _AVATARS = (
     _avatar("Wayne", _WAYNE, SANDBOX_AVATAR),
     _avatar("Ann Therapist", _ANN, SANDBOX_EMBED_AVATAR),
+    # What Pipecat's client asks for unless it is told otherwise.
+    _avatar("Judy", _ANN, "1c690fe7-23e0-49f9-bfba-14344450285b"),
     _avatar("Shawn Therapist", _WAYNE),
     _avatar("June HR", _ANN),
     _avatar("Simulated Sam", _WAYNE, public=False),

@@ -35,6 +35,7 @@ from heygen_avatar.simulator.liveavatar.lite import LiteAppearance
 from heygen_avatar.simulator.liveavatar.lite_socket import SocketFaults
 from heygen_avatar.simulator.liveavatar.orders import Order, OrderDesk
 from heygen_avatar.simulator.liveavatar.tokens import Tokens
+from heygen_avatar.simulator.livekit import LiveKitStage
 from heygen_avatar.simulator.sessions import EndReason, State, Terms
 from heygen_avatar.simulator.stage import Stage, StageListener
 from heygen_avatar.simulator.studio import Studio
@@ -124,6 +125,9 @@ class SessionCalls:
 
     def _cast(self, engagement: Engagement) -> Appearance:
         def open_stage(listener: StageListener) -> Stage:
+            room = engagement.order.room
+            if room is not None:
+                return LiveKitStage(room.url, room.token, listener)
             return self._studio.sfu.create(engagement.session.id, listener)
 
         if engagement.order.has_socket:
@@ -138,14 +142,15 @@ class SessionCalls:
 
     def _connection(self, appearance: Appearance) -> dict[str, Any]:
         order, stage = appearance.order, appearance.stage
-        longest = order.duration
+        # Of a room of the client's own there is nothing to tell (liveavatar §1.2).
+        ours, longest = order.room is None, order.duration
         return {
             "session_id": order.session_id,
-            "livekit_url": stage.url,
-            "livekit_client_token": stage.token(CLIENT_IDENTITY),
-            "livekit_agent_token": stage.token(BACKEND_IDENTITY) if order.has_socket else None,
+            "livekit_url": stage.url if ours else None,
+            "livekit_client_token": stage.token(CLIENT_IDENTITY) if ours else None,
+            "livekit_agent_token": stage.token(BACKEND_IDENTITY) if ours and order.has_socket else None,
             "max_session_duration": int(longest) if longest == int(longest) else longest,
-            "ws_url": f"{stage.url}{SOCKET_PATH}/{order.session_id}" if order.has_socket else None,
+            "ws_url": f"{self._studio.sfu.base_url}{SOCKET_PATH}/{order.session_id}" if order.has_socket else None,
         }
 
     def avatar_deleted(self, avatar_id: str) -> None:
