@@ -6,27 +6,24 @@ dispatcher's. All methods may be called from any thread and from handlers, save 
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 from . import cleanup
 from .asking import Exchange, ask_aloud, ask_in_writing
-from .connection import STOP_TIMEOUT, Connection
-from .conversing import Conversing
+from .connection import Connection
 from .deadline import Deadline, check_timeout
-from .dispatch import Handler
 from .errors import (
     ConfigurationError,
     InvalidRequestError,
     SessionNotStartedError,
+    UnsupportedOptionWarning,
     UsageError,
 )
 from .events import ConnectionQuality
@@ -40,21 +37,14 @@ from .models import (
     TaskType,
     request_of,
 )
-from .protocols import Protocol
-from .protocols.streaming import StreamingProtocol
-from .rest import RestClient
+from .protocols.choice import Choice, choose
+from .services import rest_client
 from .speech import Speech
-
-if TYPE_CHECKING:
-    from .media.frames import VideoFrame
-    from .media.recorder import Recording
-    from .media.streams import AudioFrames, VideoFrames
+from .stopping import STOP_TIMEOUT
+from .viewing import Viewing
 
 __all__ = ["StreamingAvatar"]
 
-log = logging.getLogger("heygen_avatar.session")
-
-DEFAULT_BASE_PATH = "https://api.heygen.com"
 START_TIMEOUT = 60.0
 """Seconds a start may take: 6 to 8 are usual, a minute was seen (v1 reference §3)."""
 
@@ -67,10 +57,8 @@ ANSWER_TIMEOUT = 60.0
 KEEP_ALIVE = 60.0
 """Seconds between keep-alives, or half of a shorter ``activity_idle_timeout``."""
 
-H = TypeVar("H", bound=Handler)
 
-
-class StreamingAvatar(Conversing):
+class StreamingAvatar(Viewing):
     """A HeyGen avatar that one talks to with plain calls.
 
     ::
@@ -81,10 +69,13 @@ class StreamingAvatar(Conversing):
             avatar.say("Hello, world!")
 
     Args:
-        token: a session token, as ``streaming.create_token`` gives it: good for one session.
-        api_key: the account's key; a fresh token is fetched for each session. Default: ``$HEYGEN_API_KEY``.
-        base_path: the service's URL. Default: ``$HEYGEN_BASE_PATH``, then ``https://api.heygen.com``.
-        service: which of HeyGen's services.
+        token: a session token, as ``streaming.create_token`` or LiveAvatar's ``sessions/token`` gives it: good for one
+            session. LiveAvatar's also holds what the session was asked for.
+        api_key: the account's key; a fresh token is fetched for each session. Default: ``$HEYGEN_API_KEY``, on
+            LiveAvatar ``$LIVEAVATAR_API_KEY``.
+        base_path: the service's URL. Default: ``$HEYGEN_BASE_PATH``, then ``https://api.heygen.com``; on LiveAvatar
+            ``$LIVEAVATAR_BASE_PATH``, then ``https://api.liveavatar.com``.
+        service: which of HeyGen's services: streaming, or its successor LiveAvatar.
         dispatch: ``"thread"`` calls handlers in a thread of their own; ``"manual"`` only in :meth:`run_handlers`.
         timeout: the deadline of each call in seconds, where the call names no other.
         keep_alive: inside ``with``, keep an idle session from being ended by the service.
@@ -100,27 +91,23 @@ class StreamingAvatar(Conversing):
         *,
         api_key: str | None = None,
         base_path: str | None = None,
-        service: Service = Service.HEYGEN,
+        service: Service | str = Service.HEYGEN,
         dispatch: Literal["thread", "manual"] = "thread",
         timeout: float = 30.0,
         keep_alive: bool = True,
         guardian: bool = True,
     ) -> None:
-        if token is None and api_key is None:
-            api_key = os.environ.get("HEYGEN_API_KEY") or None
-        if token is None and api_key is None:
-            raise ConfigurationError("give token= or api_key=, or set HEYGEN_API_KEY in the environment")
+        rest = rest_client(service, token=token, api_key=api_key, base_path=base_path)
         if dispatch not in ("thread", "manual"):
             raise ConfigurationError(f"dispatch must be 'thread' or 'manual', not {dispatch!r}")
         check_timeout(timeout)
         super().__init__(threaded=dispatch == "thread", timeout=timeout)
+        self._service = Service(service)
         self._token = token
         self._keep_alive = keep_alive
         self._guarded = guardian
         self._inside_with = False
-        self._rest = RestClient(
-            base_path or os.environ.get("HEYGEN_BASE_PATH") or DEFAULT_BASE_PATH, token=token, api_key=api_key
-        )
+        self._rest = rest
         self._starting = threading.Lock()
         weakref.finalize(self, _collected, self._holder).atexit = False
 
@@ -185,8 +172,9 @@ class StreamingAvatar(Conversing):
         with self._one_start():
             current = self._connection
             if current is None or current.session_id != session.session_id or current.over:
+                choice = choose(self._service, wanted, session=session)
                 self._end_previous()
-                current = self._new_connection(wanted)
+                current = self._new_connection(choice)
                 current.adopt(session)
             return self._start(current, deadline)
 
@@ -319,44 +307,6 @@ class StreamingAvatar(Conversing):
         connection, session = self._live()
         connection.carry(connection.protocol.stop_listening(session.session_id), timeout=self._timeout)
 
-    # -- picture and sound
-
-    def video_frames(self) -> VideoFrames:
-        """Iterate over the avatar's picture as it comes: always the newest frame, missed ones are counted.
-
-        The avatar's video is received and decoded only while somebody reads it.
-        """
-        from .media.streams import VideoFrames
-
-        return VideoFrames(self._live()[0].wires.room)
-
-    def audio_frames(self, *, sample_rate: int = 48_000, num_channels: int = 1, frame_ms: int = 20) -> AudioFrames:
-        """Iterate over the avatar's sound as it comes, int16, resampled as asked; silence is sound too."""
-        from .media.streams import AudioFrames
-
-        room = self._live()[0].wires.room
-        return AudioFrames(room, sample_rate=sample_rate, num_channels=num_channels, frame_ms=frame_ms)
-
-    def snapshot(self, *, timeout: float = 10.0) -> VideoFrame:
-        """The avatar's picture as it is now; shows itself in a notebook.
-
-        Raises:
-            MediaError, WaitTimeoutError: no picture came.
-        """
-        from .media.streams import snapshot
-
-        check_timeout(timeout)
-        return snapshot(self._live()[0].wires.room, timeout=timeout)
-
-    def record(self, path: str | PathLike[str]) -> Recording:
-        """Record picture and sound to an MP4 file until ``stop()``, the end of ``with``, or the session's end.
-
-        Needs the extra ``record``. What is written can be played even if the process is killed.
-        """
-        from .media.recorder import Recording
-
-        return Recording(self._live()[0].wires.room, path)
-
     # -- facts
 
     @property
@@ -396,13 +346,12 @@ class StreamingAvatar(Conversing):
             self._connection.close()
         self._transcript.clear()
 
-    def _new_connection(self, request: StartAvatarRequest) -> Connection:
-        protocol: Protocol = StreamingProtocol()
+    def _new_connection(self, choice: Choice) -> Connection:
         connection = Connection(
             rest=self._rest,
             token=self._token,
-            protocol=protocol,
-            request=request,
+            protocol=choice.protocol,
+            request=choice.request,
             dispatcher=self._dispatcher,
             guarded=self._guarded,
         )
@@ -410,11 +359,15 @@ class StreamingAvatar(Conversing):
         return connection
 
     def _create(self, request: StartAvatarRequest, deadline: Deadline) -> Connection:
+        choice = choose(self._service, request, token=self._token)
+        for omitted in choice.omitted:
+            # The caller of create_start_avatar() or new_session() is told.
+            warnings.warn(omitted, UnsupportedOptionWarning, stacklevel=3)
         self._end_previous()
         from .engine import engine
 
         engine().warm_up()  # loads the native library while the service thinks
-        connection = self._new_connection(request)
+        connection = self._new_connection(choice)
         with _stopping_on_failure(connection):
             connection.create(min(deadline.left, max(self._timeout, deadline.left)))
         return connection

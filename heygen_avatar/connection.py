@@ -13,18 +13,17 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from . import cleanup, guardian
+from .clock import KeepAlive, SessionClock
 from .deadline import SLICE, Deadline
 from .dispatch import Dispatcher
 from .engine import at_exit, engine, running_engine
 from .errors import (
     APIConnectionError,
-    AuthenticationError,
     HeyGenError,
     SessionClosedError,
     SessionNotFoundError,
@@ -42,13 +41,17 @@ from .events import (
     Event,
     Reconnected,
     Reconnecting,
+    SessionExpiring,
+    SessionStopped,
     StreamDisconnected,
     StreamReady,
 )
+from .liveavatar import SessionEndReason
 from .models import SessionState, StartAvatarRequest, StartAvatarResponse
 from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage, WireError
 from .rest import Reply, RestClient
 from .speech import Speech, SpeechBook
+from .stopping import STOP_TIMEOUT, Belongings, StopCall
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -56,16 +59,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("heygen_avatar.session")
 
-STOP_TIMEOUT = 10.0
-"""Seconds a stop call may take, all retries included."""
-
 LEAVE_TIMEOUT = 4.0
 """Seconds that leaving room and socket may take; by then the session is stopped, so it costs nothing any more."""
 
+START_LIMIT = 3600.0
+"""Seconds that nobody waits: each start has a deadline of its own."""
+
 END_IS_HEARD_WITHIN = 1.0
 """Seconds that the room's end may take to reach us after REST has told of it."""
-
-_numbers = count(1)
 
 
 class Connection:
@@ -84,6 +85,8 @@ class Connection:
         self.rest = rest
         self._token = token
         self._guarded = guarded
+        self._stop_call = StopCall(rest, protocol, guarded=guarded)
+        self._belongings = Belongings(rest, protocol, guarded=guarded)
         self.protocol = protocol
         self.request = request
         self.session: StartAvatarResponse | None = None
@@ -102,8 +105,12 @@ class Connection:
         self._costs_nothing = False
         self._end_reason: DisconnectReason | None = None
         self._end_text = ""
+        self._stop_reason = SessionEndReason.USER_CLOSED.value
         self._wires: Wires | None = None
-        self._keep_alive: threading.Thread | None = None
+        self._missing = {"avatar", "company"}  # who has to come until the session is ready
+        self._started_at = 0.0
+        self._clock: SessionClock | None = None
+        self._keep_alive: KeepAlive | None = None
 
     # -- facts
 
@@ -163,8 +170,13 @@ class Connection:
         if self._guarded:
             guardian.prepare()
         deadline = Deadline.after(timeout)
+        given = None if self._token is None else self.protocol.session_of_token(self._token)
+        if given is not None:
+            self._take(given)
+            return given
         try:
             self._fetch_token(deadline)
+            self.request = self._belongings.make(self.request, deadline)
             call = self.protocol.new_session(self.request)
         except BaseException:
             self._never_was()
@@ -175,9 +187,11 @@ class Connection:
         return self.session
 
     def _fetch_token(self, deadline: Deadline) -> None:
-        if self._token is None:
-            reply = self.rest.call(self.protocol.token(self.request), timeout=deadline.left)
-            self._token = self.protocol.read_token(reply)
+        if self._token is not None:
+            return
+        call = self.protocol.token(self.request)
+        if call is not None:
+            self._token = self.protocol.read_token(self.rest.call(call, timeout=deadline.left))
 
     def adopt(self, session: StartAvatarResponse) -> None:
         """Take over a session that somebody else has created (a backend, say): ours to stop from now on."""
@@ -194,23 +208,15 @@ class Connection:
     def _take(self, session: StartAvatarResponse) -> None:
         with self._lock:
             self.session = session
+            self._token = session.session_token or self._token
             self.book = SpeechBook(session.session_id)
             abandoned = self._closing
             self._answered.set()
-        if self._guarded:
-            guardian.watch(session.session_id, self._stop_calls(session.session_id))
+        self._stop_call.guard(session.session_id, self._token)
         if abandoned:
             # close() came first and found no id to stop. Both look at _closing and session under the lock, so one of
             # the two always stops the session.
             cleanup.stop_in_background(self, why="its start was given up")
-
-    def _stop_calls(self, session_id: str) -> list[dict[str, Any]]:
-        """The stop call as the guardian can make it: with the session's token, then with the account's key."""
-        call = self.protocol.stop(session_id)
-        calls = [self.rest.spelled_out(call, token=self._token)]
-        if self.rest.api_key:
-            calls.append(self.rest.spelled_out(evolve(call, auth="key")))
-        return calls
 
     def _not_created(self, error: BaseException) -> None:
         self._never_was()
@@ -222,7 +228,7 @@ class Connection:
         cleanup.forget(self)
 
     def start(self, deadline: Deadline) -> None:
-        """Bring the session to life and return when the avatar is in the room with picture and sound.
+        """Bring the session to life; return when the avatar is in the room with picture and sound, and hears commands.
 
         Order as the official client's: start call, room, chat socket; the last two side by side.
         """
@@ -232,19 +238,32 @@ class Connection:
         if dispatcher is not None:
             dispatcher.start()
         self._fetch_token(deadline)
-        reply = self._call(self.protocol.start(self.session), deadline.left)
-        self.session = self.protocol.read_started(self.session, reply)
+        self._started_at = time.monotonic()
+        self._start_call(self.session, deadline)
         engine().when_dead(self._on_engine_death)
         try:
             engine().call(self._connect(), timeout=deadline.left, what=f"connecting session {self.session_id}")
         except WaitTimeoutError:
-            raise self._too_late("its room or chat socket could not be reached") from None
+            what = "its agent" if "avatar" not in self._missing else "its room or its socket"
+            raise self._too_late(f"{what} could not be reached") from None
         while not self._ready.is_set():
             if self.over:
                 self._raise_ended_early()
             if deadline.passed:
                 raise self._too_late("the avatar did not appear in the room")
             Deadline.after(min(0.1, deadline.left)).wait(self._ready)
+
+    def _start_call(self, session: StartAvatarResponse, deadline: Deadline) -> None:
+        call = self.protocol.start(session)
+        if call is None:
+            return
+        reply = self._call(call, deadline.left)
+        try:
+            self.session = self.protocol.read_started(session, reply)
+        except WireError as error:
+            raise APIConnectionError(str(error)) from None
+        if self.session.session_id != session.session_id:  # a token need not say whose it is
+            self._stop_call.guard(self.session.session_id, self._token)
 
     def _too_late(self, what: str) -> StartTimeoutError:
         return StartTimeoutError(
@@ -267,6 +286,9 @@ class Connection:
             self._raise_ended_early()
         self._wires = Wires(self.session.session_id, self, avatar_identity=self.protocol.avatar_identity)
         await self._wires.connect(self.session.url, self.session.access_token, self._chat())
+        for companion in self.protocol.companions(self.session.session_id):
+            await self._wires.room.wait_for_participant(companion.__eq__, timeout=START_LIMIT)
+        self._arrived("company")
 
     def _chat(self) -> Channel | None:
         from .channel import Channel
@@ -302,6 +324,7 @@ class Connection:
 
         While the room or the socket is being reconnected, this waits for it up to the deadline.
         """
+        self._touch()
         match envelope:
             case RestCall():
                 try:
@@ -327,7 +350,8 @@ class Connection:
         A SYNC task's reply may come late or never (v1 reference §1.4), so what is heard counts, not the reply alone.
         """
         book = self.book
-        book.sent(speech, reply_follows=isinstance(envelope, RestCall))
+        known_as = envelope.task_id if isinstance(envelope, DataMessage) else None
+        book.sent(speech, reply_follows=isinstance(envelope, RestCall), task_id=known_as)
         try:
             if isinstance(envelope, RestCall):
                 reply = self.rest.begin(
@@ -372,19 +396,15 @@ class Connection:
     def keep_alive_every(self, seconds: float) -> None:
         """Tell the service in the background that the session is still wanted, until it ends."""
         if self._keep_alive is None and self.session is not None:
-            self._keep_alive = threading.Thread(
-                target=self._keep_alive_loop, args=(seconds,), name=f"heygen-keepalive-{next(_numbers)}", daemon=True
-            )
-            self._keep_alive.start()
+            patience = min(seconds, STOP_TIMEOUT)
+            self._keep_alive = KeepAlive(lambda: self._still_wanted(patience), every=seconds, ended=self._ended)
 
-    def _keep_alive_loop(self, seconds: float) -> None:
-        assert self.session is not None
-        while not self._ended.wait(seconds):
-            try:
-                self.carry(self.protocol.keep_alive(self.session.session_id), timeout=min(seconds, STOP_TIMEOUT))
-            except HeyGenError as error:
-                if not self.over:
-                    self._publish(ErrorOccurred(error=error, received_at=time.time()))
+    def _still_wanted(self, timeout: float) -> None:
+        try:
+            self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=timeout)
+        except HeyGenError as error:
+            if not self.over:
+                self._publish(ErrorOccurred(error=error, received_at=time.time()))
 
     # -- hearing: on the media thread
 
@@ -401,19 +421,54 @@ class Connection:
             log.warning("session %s: a %s made no sense and was left out: %s", self.session_id, what, error)
             return
         for event in events:
+            self._touch()
             self._publish(event)
+            if isinstance(event, SessionStopped):
+                self._stopped(event)
 
     def _chat_lost(self) -> None:
         if not self.over:  # the service closes the socket of a session that was stopped
             self._publish(Reconnecting(channel="chat", received_at=time.time()))
 
     def on_stream_ready(self) -> None:
-        if self._ready.is_set():
+        self._arrived("avatar")
+
+    def _arrived(self, who: str) -> None:
+        self._missing.discard(who)
+        if self._missing or self._ready.is_set() or self.over:
             return
+        assert self.session is not None
+        self._clock = SessionClock(
+            self.protocol.lifetime(self.session),
+            started_at=self._started_at,
+            expiring=self._expiring,
+            expired=self._expired,
+        )
+        self._clock.run()
         self.ready_at = time.monotonic()
         self._state = SessionState.CONNECTED
         self._ready.set()
         self._publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
+
+    def _expiring(self, seconds_left: float, reason: str) -> None:
+        self._publish(SessionExpiring(seconds_left=seconds_left, reason=reason, received_at=time.time()))
+
+    def _expired(self, reason: str, words: str) -> None:
+        """The service should have ended the session by now, and may have, without a word."""
+        if self.over:
+            return
+        self._stop_reason, self._end_text = reason, words
+        self._publish(SessionStopped(reason=reason, received_at=time.time()))
+        self._finish(DisconnectReason.CLIENT_INITIATED)
+        cleanup.stop_in_background(self, why=words)
+
+    def _stopped(self, event: SessionStopped) -> None:
+        """The service says that it has ended the session; the room's end may follow, or take its time."""
+        if self.over:
+            return
+        self._end_text = f"ended by the server: {event.reason}"
+        self._finish(DisconnectReason.ROOM_DELETED)
+        cleanup.stop_in_background(self, why=self._end_text)
 
     def on_quality(self, quality: ConnectionQuality) -> None:
         self.quality = quality
@@ -445,6 +500,10 @@ class Connection:
         self._finish(DisconnectReason.UNKNOWN_REASON)
         if not self._closing:
             cleanup.stop_in_background(self, why="the media thread has ended")
+
+    def _touch(self) -> None:
+        if self._clock is not None:
+            self._clock.touch()
 
     def _publish(self, event: Event) -> None:
         self.book.hear(event)
@@ -484,9 +543,12 @@ class Connection:
         try:
             self._stop(deadline)
         finally:
+            removal = self._belongings.remove()
             try:
                 self._leave(deadline)
             finally:
+                if removal is not None:
+                    removal.wait(deadline)
                 self._finish(DisconnectReason.CLIENT_INITIATED)
                 self._closed.set()
                 dispatcher = self._dispatcher()
@@ -500,20 +562,9 @@ class Connection:
             deadline.wait(self._answered)
         if self._costs_nothing or self.session is None:
             return
-        call = self.protocol.stop(self.session.session_id)
-        try:
-            try:
-                self._call(call, max(0.5, min(deadline.left, STOP_TIMEOUT)))
-            except AuthenticationError:
-                # A session token lives shorter than a long session may (an hour was seen); the account's key does not.
-                if not self.rest.api_key:
-                    raise
-                self._call(evolve(call, auth="key"), max(0.5, min(deadline.left, STOP_TIMEOUT)))
-        except (SessionStateError, SessionNotFoundError):
-            pass  # it was over already
+        self._stop_call.make(self.session.session_id, self._token, deadline, reason=self._stop_reason)
         self._costs_nothing = True
         cleanup.forget(self)
-        guardian.forget(self.session.session_id)
 
     def _leave(self, deadline: Deadline) -> None:
         running = running_engine()
@@ -530,6 +581,8 @@ class Connection:
             self._state = SessionState.DISCONNECTED
             self._ended.set()
         self.book.end(self.end_text)
+        if self._clock is not None:
+            self._clock.end()
         if self.session is not None:
             self._publish(
                 StreamDisconnected(session_id=self.session.session_id, reason=reason, received_at=time.time())

@@ -61,6 +61,7 @@ class _Task:
     text_ended: bool = False
     barged_in: bool = False
     stopped: bool = False
+    cut_off: bool = False  # in the service's own words
     duration_ms: float | None = None
 
 
@@ -163,11 +164,17 @@ class SpeechBook:
 
     # -- what we do
 
-    def sent(self, speech: Speech, *, reply_follows: bool) -> None:
-        """A task is about to go out. Called before sending, so that no event can be too early."""
+    def sent(self, speech: Speech, *, reply_follows: bool, task_id: str | None = None) -> None:
+        """A task is about to go out. Called before sending, so that no event can be too early.
+
+        Where the sender chooses the task's id, the speech has it from now on.
+        """
         with self._lock:
             self._order += 1
-            self._open.append(_Entry(speech, self._order, reply_follows))
+            entry = _Entry(speech, self._order, reply_follows)
+            self._open.append(entry)
+            if task_id is not None:
+                entry.task, speech.task_id = self._task(task_id), task_id
             if self._end_reason is not None:
                 self._end(self._end_reason)
 
@@ -258,6 +265,7 @@ class SpeechBook:
             case AvatarStopTalking():
                 task.started = task.stopped = True
                 task.duration_ms = event.duration_ms
+                task.cut_off = event.interrupted
         self._settle()
 
     # -- matching
@@ -303,7 +311,7 @@ class SpeechBook:
                 return
         if task.duration_ms is not None:
             entry.speech.duration_ms = task.duration_ms
-        cut = entry.speech._interrupted or (task.barged_in and not task.text_ended)
+        cut = task.cut_off or entry.speech._interrupted or (task.barged_in and not task.text_ended)
         self._finish(entry, SpeechOutcome.INTERRUPTED if cut else SpeechOutcome.SPOKEN)
 
     def _finish(self, entry: _Entry, outcome: SpeechOutcome) -> None:

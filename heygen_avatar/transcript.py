@@ -54,6 +54,7 @@ class _OpenTurn:
     chunks: list[str]
     complete: bool = False
     open: bool = True
+    whole: bool = False  # its text was told at once, so that pieces of it that still come are nothing new
     echo: str | None = None  # of a typed turn: as much of it as the service has told back; None once that is over
 
     def freeze(self) -> Turn:
@@ -152,6 +153,9 @@ class Transcript(Sequence[Turn]):
         with self._lock:
             if speaker == "user" and self._is_echo(task_id, text):
                 return
+            if (told := self._told_turn(speaker, task_id)) is not None:
+                told.ended_at = at
+                return
             turn = self._open_turn(speaker, task_id)
             if turn is None:
                 turn = _OpenTurn(speaker, task_id, at, at, [])
@@ -171,10 +175,13 @@ class Transcript(Sequence[Turn]):
                 self._turns.append(turn)
             if full_text:  # the whole at the end repairs chunks that were lost
                 turn.chunks = [full_text]
+                turn.whole = speaker == "avatar"
             turn.ended_at, turn.complete, turn.open = at, True, False
 
     def _close(self, speaker: Speaker, task_id: str, at: float) -> None:
         with self._lock:
+            if (told := self._told_turn(speaker, task_id)) is not None:
+                told.ended_at, told.whole = at, False
             if (turn := self._open_turn(speaker, task_id)) is not None:
                 turn.ended_at, turn.open = at, False
 
@@ -194,6 +201,13 @@ class Transcript(Sequence[Turn]):
                 turn.task_id, turn.echo = task_id, None if ended else echo
                 return True
         return False
+
+    def _told_turn(self, speaker: Speaker, task_id: str) -> _OpenTurn | None:
+        """The turn that is being spoken though all of its text is known: LiveAvatar tells it first (its §3.4)."""
+        for turn in reversed(self._turns[-16:]):
+            if turn.whole and turn.speaker == speaker and turn.task_id == task_id:
+                return turn
+        return None
 
     def _open_turn(self, speaker: Speaker, task_id: str) -> _OpenTurn | None:
         # The few open turns are the newest: looking back a little keeps a long conversation cheap.
