@@ -94,10 +94,10 @@ class VoiceChat:
 
     def push(self, *, held: bool) -> None:
         """The user holds the button or lets go; of no effect where nothing asked for push-to-talk."""
-        if held:
-            self._listener.start_push_to_talk()
-        else:
-            self._listener.stop_push_to_talk()
+        if held and self._listener.start_push_to_talk():
+            self._silence.forgive()
+        elif not held and self._listener.stop_push_to_talk():
+            self.look_for_silence()
 
     def user_wrote(self) -> None:
         """The user is there, if not to be heard."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,11 @@ from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection
 
 from heygen_avatar.simulator import Hearing, Limits, RecogniserSettings, Simulator
+from heygen_avatar.simulator.recogniser import StandInRecogniser
+from heygen_avatar.simulator.voice_chat import Ears
+from heygen_avatar.simulator.voice_chat import VoiceChat as SessionVoiceChat
 
+from .guests import Watch, on_a_loop
 from .sounds import RATE, at_rate, click, hum, silence, spoken
 from .transcribers import transcriber
 from .visitors import PATIENCE, Caller, Visitor, chatting
@@ -249,6 +254,17 @@ def test_the_answer_remembers_what_was_said_aloud(make_simulator: Callable[..., 
             assert words(visitor.packets, "avatar_talking_message").endswith("Your name is Alice.")
 
 
+@pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="needs the extra stt (pocketsphinx)")
+@pytest.mark.skipif(find_spec("espeakng_loader") is None, reason="needs the extra voice (espeak-ng)")
+def test_an_easy_question_is_understood_and_answered(make_simulator: Callable[..., Simulator]) -> None:
+    caller = Caller(make_simulator(stt=RecogniserSettings(engine="pocketsphinx", deadline=PATIENCE)))
+    with voice_chat(caller) as (_, visitor, chat):
+        chat.send(PAUSE, spoken("How are you today?"), silence(1))
+        packets = is_answered(visitor)
+    assert words(packets, "user_talking_message") == "how are you today"
+    assert words(packets, "avatar_talking_message").startswith("I am very well")
+
+
 # Push-to-talk
 
 
@@ -316,3 +332,46 @@ def test_silence_is_borne_where_nobody_asked_for_prompts(hasty: Caller) -> None:
         prompted.until_heard("avatar_stop_talking")
         assert quiet.packets == []
         chat.hears_nothing_more()
+
+
+class SilentPartner(Watch):
+    """An avatar with nothing to say, and a note of what it is made to tell."""
+
+    is_silent = True
+
+    def tell(self, event: str, **facts: Any) -> None:
+        self.add(event, facts)
+
+    def tell_chats(self, event_type: str, **facts: Any) -> None:
+        self.add(event_type, facts)
+
+    def interrupt(self) -> None:
+        self.add("interrupt")
+
+    def answer(self, task_id: str, text: str) -> None:
+        self.add("answer", text)
+
+    def prompt(self, text: str) -> None:
+        self.add("prompt", text)
+
+
+@on_a_loop
+async def test_who_holds_the_button_is_not_prompted_until_they_let_go() -> None:
+    ears = Ears(
+        hearing=Hearing(silence=0.05, silence_count_down=0.05),
+        recogniser=StandInRecogniser(),
+        transport="websocket",
+        language="en",
+        silence_prompts=True,
+    )
+    holding, waiting = SilentPartner(), SilentPartner()
+    held, idle = SessionVoiceChat(holding, ears), SessionVoiceChat(waiting, ears)
+    for voice_chat in (held, idle):
+        voice_chat.chat_opened(push_to_talk=True, silence_prompts=False)
+    held.push(held=True)
+    await waiting.have("prompt")
+    assert holding.events == []
+    held.push(held=False)
+    await holding.have("prompt")
+    for voice_chat in (held, idle):
+        await voice_chat.close()
