@@ -45,6 +45,12 @@ class Account:
         self._tokens[value] = Token(value=value, expires=now + self._token_lifetime, session_id=session_id)
         return value
 
+    def expire(self, session_id: str) -> None:
+        """The session's tokens are good no more."""
+        for token in self._tokens.values():
+            if token.session_id == session_id:
+                token.expires = 0.0
+
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Admit the API key only."""
         if not self.is_key(headers):

@@ -149,6 +149,16 @@ class Client:
         if self._signal:
             self._signal.cut()
 
+    @property
+    def is_lost(self) -> bool:
+        """No media will reach it any more on the connections it has."""
+        return self._subscriber.is_lost
+
+    async def cut_ice(self) -> None:
+        """Take the network away under both peer connections."""
+        await self._publisher.cut()
+        await self._subscriber.cut()
+
     async def close(self) -> None:
         """Let go of all that is the client's, once what was queued for it is sent. Idempotent."""
         if not self._closing:

@@ -20,7 +20,7 @@ from heygen_avatar.simulator.chat import ChatSocket
 from heygen_avatar.simulator.line import Line, Spoken
 from heygen_avatar.simulator.listener import RATES
 from heygen_avatar.simulator.scene import Part, Scene
-from heygen_avatar.simulator.sessions import Session
+from heygen_avatar.simulator.sessions import Closer, Session
 from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.sound import SoundSocket
 from heygen_avatar.simulator.stage import SAMPLE_RATE
@@ -63,7 +63,7 @@ class ChatTerms:
 class Dialogue:
     """The conversation of one session. Everything here runs on the simulator's event loop."""
 
-    def __init__(self, session: Session, part: TalkingPart, sfu: Sfu) -> None:
+    def __init__(self, session: Session, part: TalkingPart, sfu: Sfu, *, silent_end: bool) -> None:
         self.session = session
         self._part = part
         self.stage = sfu.create(session.id, self)
@@ -73,7 +73,15 @@ class Dialogue:
         self._opening = ""
         self._early: list[str] = []
         self._sockets: set[ChatSocket | SoundSocket] = set()
-        for closer in (self._voice_chat.close, self._scene.leave, self.stage.close, self._close_sockets):
+        closers: tuple[Closer, ...] = (
+            self._voice_chat.close,
+            self._scene.leave,
+            self.stage.close,
+            self._close_sockets,
+        )
+        if silent_end:
+            closers = (self.stage.vanish, self._voice_chat.close, self._scene.leave)
+        for closer in closers:
             session.close_with(closer)
 
     async def start(self) -> None:

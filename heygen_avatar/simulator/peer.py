@@ -98,6 +98,19 @@ class Subscriber:
         if self._answer and not self._answer.done():
             self._send_offer(self._pc.localDescription.sdp, self._offer_id)
 
+    @property
+    def is_lost(self) -> bool:
+        """Its network is gone, and comes back only with a new connection: aiortc cannot restart ICE."""
+        return any(
+            transport.state in ("failed", "closed")
+            for transport in {section.sender.transport.transport for section in self._pc.getTransceivers()}
+            | ({self._pc.sctp.transport.transport} if self._pc.sctp else set())
+        )
+
+    async def cut(self) -> None:
+        """Take its network away."""
+        await _cut(self._pc)
+
     async def close(self) -> None:
         await _end(self._work)
         for section in self._sections:
@@ -199,6 +212,10 @@ class Publisher:
 
     def offer(self, sdp: str, offer_id: int) -> None:
         self._offers.put_nowait((sdp, offer_id))
+
+    async def cut(self) -> None:
+        """Take its network away."""
+        await _cut(self._pc)
 
     async def close(self) -> None:
         await _end(self._work)
@@ -360,6 +377,12 @@ async def _close(pc: RTCPeerConnection) -> None:
         except asyncio.TimeoutError:
             log.warning("a peer connection did not stop connecting")
     await pc.close()
+
+
+async def _cut(pc: RTCPeerConnection) -> None:
+    """Close the sockets under a connection; its ends are not told."""
+    for connection in _ice_connections(pc):
+        await connection.close()
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -19,6 +19,7 @@ from aiohttp import web
 from attrs import frozen
 
 from heygen_avatar.errors import ConfigurationError, InvalidRequestError, UsageError
+from heygen_avatar.simulator.accidents import Accidents
 from heygen_avatar.simulator.accounts import Account
 from heygen_avatar.simulator.brain import BrainSettings
 from heygen_avatar.simulator.catalog import Catalog
@@ -216,7 +217,11 @@ class Simulator:
         self._stopping = asyncio.Event()
         self._faults = Faults()
         sfu = Sfu(api_key="simulator", api_secret=secrets.token_hex(32))
-        runner = web.AppRunner(self._application(sfu, self._faults), access_log=None, shutdown_timeout=_HANDLER_SECONDS)
+        account = Account(self._api_key, self._settings.limits.token_lifetime)
+        accidents = Accidents(self._faults, self._sessions, sfu, account)
+        application = self._application(account, sfu, self._faults)
+        application.on_response_prepare.append(accidents.notice)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_HANDLER_SECONDS)
         await runner.setup()
         try:
             self._port = await _listen(runner, self._settings.port)
@@ -226,15 +231,15 @@ class Simulator:
         finally:
             # Calls that hang by plan must not make us wait; nobody may open a session while the last ones end.
             self._faults.clear()
+            await accidents.close()
             await _stop_listening(runner)
             await self._sessions.end_all(EndReason.SIMULATOR_STOPPED)
             await self._settings.recogniser.close()
             await sfu.close()
             await runner.cleanup()
 
-    def _application(self, sfu: Sfu, faults: Faults) -> web.Application:
+    def _application(self, account: Account, sfu: Sfu, faults: Faults) -> web.Application:
         settings = self._settings
-        account = Account(self._api_key, settings.limits.token_lifetime)
         studio = Studio(
             account=account,
             catalog=settings.catalog,

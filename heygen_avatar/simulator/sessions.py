@@ -85,6 +85,8 @@ class Session:
         self.created_at = time.time()
         self.end_reason: EndReason | None = None
         self.ignored_messages = 0
+        self.turns = 0
+        """How often the avatar has got something to say."""
         self._clients = 0
         self._visitors = 0
         self._abandoned_since = math.inf
@@ -121,6 +123,7 @@ class Session:
 
     def set_busy(self, busy: bool) -> None:
         """The avatar has something to say, or has said it all. While it has, the session is not idle."""
+        self.turns += busy and not self._busy
         self._busy = busy
         self.touch()
         self._arm()

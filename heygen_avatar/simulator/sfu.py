@@ -27,6 +27,7 @@ from .cast import Member, new_sid
 from .client import Client, leave_request
 from .signalling import Signal
 from .stage import AVATAR_IDENTITY, StageListener, VideoFormat
+from .tampering import Tampering
 from .tracks import Feed
 
 QUALITY_INTERVAL = 5.0
@@ -51,6 +52,7 @@ class Sfu:
         self._api_secret = api_secret
         self._verifier = api.TokenVerifier(api_key, api_secret, leeway=datetime.timedelta(0))
         self._rooms: dict[str, SfuRoom] = {}
+        self._expired: set[str] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """What the server mounts. A client that finds no ``/rtc/v1`` falls back to two peer connections."""
@@ -81,6 +83,14 @@ class Sfu:
     def forget(self, room: str) -> None:
         self._rooms.pop(room, None)
 
+    def room(self, name: str) -> SfuRoom | None:
+        """The room of this name, while it is open."""
+        return self._rooms.get(name)
+
+    def expire(self, room: str) -> None:
+        """The tokens to this room are good no more; who is in it stays."""
+        self._expired.add(room)
+
     async def _validate(self, request: web.Request) -> web.Response:
         """What a client asks after a failed websocket, for a browser cannot read the handshake's status."""
         try:
@@ -110,6 +120,8 @@ class Sfu:
             raise web.HTTPUnauthorized(text=f"invalid token: {error}") from error
         if not (claims.video and claims.video.room_join and claims.video.room and claims.identity):
             raise web.HTTPUnauthorized(text="no permissions to access the room: the token lacks roomJoin, room or sub")
+        if claims.video.room in self._expired:
+            raise web.HTTPUnauthorized(text="invalid token: expired")
         room = self._rooms.get(claims.video.room)
         if room is None:
             raise web.HTTPNotFound(text=f"requested room does not exist: {claims.video.room}")
@@ -129,6 +141,9 @@ class SfuRoom:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clocks = [asyncio.create_task(self._tell_speakers()), asyncio.create_task(self._tell_quality())]
         self._closed: asyncio.Task[None] | None = None
+        self._last_way = ("", AVATAR_IDENTITY)
+        self.tampering = Tampering()
+        self._vanished = False
 
     # The stage
 
@@ -143,6 +158,16 @@ class SfuRoom:
     def clients(self) -> list[str]:
         """The identities of the clients in the room, also of those that cannot hear data packets yet."""
         return list(self._clients)
+
+    @property
+    def has_ready_client(self) -> bool:
+        """Somebody is there who can hear data packets."""
+        return any(client.ready for client in self._clients.values())
+
+    @property
+    def publishers(self) -> list[str]:
+        """The identities of the cast who publish tracks."""
+        return [identity for identity, member in self._cast.items() if member.feeds]
 
     async def enter(self, identity: str, *, video: VideoFormat | None = None, audio: bool = False) -> None:
         if identity in self._cast:
@@ -183,7 +208,9 @@ class SfuRoom:
         if topic:
             user.topic = topic
         packet = models.DataPacket(user=user, participant_sid=sid, participant_identity=sender)
-        self._pass_on(packet, self._addressed(to), reliable=True)
+        self._last_way = (topic, sender)
+        for each in self.tampering.of(packet):
+            self._pass_on(each, self._addressed(to), reliable=True)
 
     def remove(self, identity: str) -> None:
         if client := self._clients.get(identity):
@@ -215,6 +242,25 @@ class SfuRoom:
     def demand_reconnect(self, identity: str) -> None:
         """Tell a client to come again from scratch (LeaveRequest action RECONNECT)."""
         self._clients[identity].dismiss(models.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
+
+    async def cut_ice(self, identity: str) -> None:
+        """Take the network away under a client's peer connections, without a word."""
+        await self._clients[identity].cut_ice()
+
+    def supplant(self, identity: str) -> None:
+        """Let a client go as if another of its identity had come."""
+        self._clients[identity].dismiss(models.DUPLICATE_IDENTITY)
+        self.left(self._clients[identity])
+
+    async def interject(self, payload: bytes) -> None:
+        """Send a data packet the way the cast sent its last."""
+        topic, sender = self._last_way
+        await self.send_data(payload, topic=topic, sender=sender)
+
+    async def vanish(self) -> None:
+        """From now on clients are told nothing more; they stay connected until the simulator ends."""
+        self._vanished = True
+        self.tampering.manner = "withheld"
 
     def pause_media(self, identity: str, *, kinds: Iterable[Literal["audio", "video"]], paused: bool) -> None:
         """Send nothing of a cast member's tracks while they stay published: a frozen picture, a silent voice."""
@@ -265,9 +311,9 @@ class SfuRoom:
         await client.join(signal)
 
     async def readmit(self, signal: Signal, claims: Claims, sid: str) -> None:
-        """A client resumes; one that is no longer known has to come again from scratch, as livekit-server says."""
+        """A client resumes; one that cannot has to come again from scratch, as livekit-server says."""
         client = self._clients.get(claims.identity)
-        if client and client.info.sid == sid:
+        if client and client.info.sid == sid and not client.is_lost:
             await client.resume(signal)
         else:
             await _turn_away(signal, models.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
@@ -325,7 +371,7 @@ class SfuRoom:
     # Telling
 
     def _tell(self, but: Client | None = None, **message: Any) -> None:
-        for client in self._clients.values():
+        for client in () if self._vanished else self._clients.values():
             if client is not but:
                 client.send(**message)
 
@@ -339,7 +385,7 @@ class SfuRoom:
             client.send_data(data, reliable=reliable)
 
     def _offer_tracks(self) -> None:
-        for client in self._clients.values():
+        for client in () if self._vanished else self._clients.values():
             client.offer_tracks()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -88,7 +88,10 @@ class StreamingV1:
         token = self._studio.account.check_key_or_token(request.headers)
         if token is not None and token.session_id:
             raise unauthorized()  # one `new` per token
-        session, stage = self._open(await read_fields(request), token)
+        fields = await read_fields(request)
+        session, stage = self._open(
+            fields, token, silent_end=self._studio.faults.take("silent_end", request) is not None
+        )
         return success(
             {
                 "session_id": session.id,
@@ -105,7 +108,7 @@ class StreamingV1:
             }
         )
 
-    def _open(self, fields: Fields, token: Token | None) -> tuple[Session, Any]:
+    def _open(self, fields: Fields, token: Token | None, *, silent_end: bool) -> tuple[Session, Any]:
         studio = self._studio
         wanted = _read_new(fields, studio)
         if studio.sessions.credits_left(SERVICE) <= 0:
@@ -124,7 +127,7 @@ class StreamingV1:
                 details=details,
             )
         )
-        dialogue = self._dialogues[session.id] = Dialogue(session, wanted.part, studio.sfu)
+        dialogue = self._dialogues[session.id] = Dialogue(session, wanted.part, studio.sfu, silent_end=silent_end)
         session.close_with(self._forgetting(session.id))
         if token is not None:
             token.session_id = session.id
