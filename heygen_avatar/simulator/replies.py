@@ -152,10 +152,13 @@ async def answer_in_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def allow_browsers(request: web.Request, response: web.StreamResponse) -> None:
-    """Let pages of any origin call us and read what we answer: the official client runs in a browser."""
+    """Let pages of any origin call us and read what we answer: the official clients run in browsers."""
     headers = response.headers
-    headers["Access-Control-Allow-Origin"] = "*"
-    headers["Access-Control-Expose-Headers"] = "*"
+    # LiveAvatar's web SDK asks with credentials, and then browsers take no "*" for an answer.
+    headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
+    headers["Access-Control-Allow-Credentials"] = "true"
+    headers["Access-Control-Expose-Headers"] = _READABLE
+    headers["Vary"] = "Origin"
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
         wanted = request.headers.get("Access-Control-Request-Headers")
@@ -163,3 +166,6 @@ async def allow_browsers(request: web.Request, response: web.StreamResponse) -> 
         headers["Access-Control-Max-Age"] = "600"
         # A page from a public address may reach a loopback one only with this (Private Network Access).
         headers["Access-Control-Allow-Private-Network"] = "true"
+
+
+_READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"

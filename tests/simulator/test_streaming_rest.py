@@ -421,7 +421,8 @@ def test_a_browsers_preflight_is_granted_for_every_path(simulator: Simulator, pa
     asked = {"Origin": "https://example.com", "Access-Control-Request-Headers": "authorization,x-api-key"}
     answer = requests.options(simulator.base_path + path, headers=asked, timeout=10)
     assert answer.status_code == 204
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://example.com"
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
     assert answer.headers["Access-Control-Allow-Headers"] == "authorization,x-api-key"
     assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
