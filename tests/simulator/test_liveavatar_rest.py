@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from heygen_avatar.simulator import Limits, Simulator
+from heygen_avatar.simulator.liveavatar.library import STORED_AGENT
 
 from .live_visitors import WAYNE, LiveCaller
 
@@ -421,5 +422,13 @@ def test_an_embed_is_an_address_and_a_frame(live: LiveCaller) -> None:
     assert refused(live.post("/v2/embeddings", avatar_id=WAYNE))[0] == 422
 
 
-def test_voice_agents_are_read_only(live: LiveCaller) -> None:
+def test_a_stored_voice_agent_takes_the_place_of_a_persona(live: LiveCaller) -> None:
+    agent = live.data("GET", f"/v1/voice_agents/{STORED_AGENT}")
+    assert (agent["id"], agent["agent_type"]) == (STORED_AGENT, "liveavatar_agent")
+    order = {"avatar_id": WAYNE, "voice_agent": {"id": STORED_AGENT}}
+    assert live.create("/v1/sessions/token", **order)["session_token"]
+    assert refused(live.post("/v1/sessions/token", **order, avatar_persona={}))[0] == 422
+
+
+def test_an_unknown_voice_agent_is_not_found(live: LiveCaller) -> None:
     assert refused(live.call("GET", f"/v1/voice_agents/{SOME_ID}"))[:2] == (404, 4004)

@@ -22,6 +22,10 @@ SANDBOX_EMBED_AVATAR = "65f9e3c9-d48b-4118-b73a-4ae2e3cbb8f0"
 """The only avatar of sandbox embeds (liveavatar §2)."""
 
 
+STORED_AGENT = "7f1d2c3b-4a59-4e68-8f70-a1b2c3d4e5f6"
+"""The one voice agent there is: only the dashboard makes them (liveavatar §1.12). It has Ann's voice, no context."""
+
+
 def new_id() -> str:
     return str(uuid.uuid4())
 
@@ -347,7 +351,7 @@ _AVATARS = (
     _avatar("Simulated Sam", _WAYNE, public=False),
 )
 _AGENT = VoiceAgent(
-    id=str(uuid.uuid5(uuid.NAMESPACE_DNS, "ann.agents.simulator")),
+    id=STORED_AGENT,
     kind="liveavatar_agent",
     configuration={"voice_id": _ANN.id, "language": "en", "context_id": None},
 )
