@@ -34,6 +34,9 @@ LIMIT = 1_000
 STATE_LIMIT = 10 * LIMIT
 """Where even state events are dropped and counted: days of them, so only a server gone mad gets here."""
 
+SLOW = 1.0
+"""Seconds in a handler after which it is warned of: all events behind it wait."""
+
 _TERMINAL = frozenset({"stream_disconnected", "error"})
 _CAN_BE_MISSED = frozenset(
     {"avatar_talking_message", "user_talking_message", "user_silence", "connection_quality_changed"}
@@ -126,6 +129,8 @@ class Dispatcher:
         self._queue = EventQueue()
         self._thread: threading.Thread | None = None
         self._local = threading.local()
+        self._running: tuple[str, str, float] | None = None
+        self._slow: set[str] = set()
         weakref.finalize(self, self._queue.close).atexit = False
 
     # -- hearing: the media thread, or whoever makes an event of our own
@@ -139,6 +144,7 @@ class Dispatcher:
         for listener in listeners:
             listener.put(event)
         self._queue.put(event)
+        self._watch_time()
 
     def tap(self, receiver: Callable[[Event], None]) -> None:
         """Let a part of this package (transcript, speeches) hear every event first; it must be quick and not raise."""
@@ -218,14 +224,38 @@ class Dispatcher:
         self._local.depth = getattr(self._local, "depth", 0) + 1
         try:
             for receiver in signal.snapshot(sender):
-                try:
-                    receiver(sender, event=event)
-                except Exception as error:
-                    self.handler_errors += 1
-                    self.last_handler_error = error
-                    log.exception("handler %s of %s failed", _name_of(receiver), event.type)
+                self._run(receiver, sender, event)
         finally:
             self._local.depth -= 1
+
+    def _run(self, receiver: Callable[..., object], sender: object, event: Event) -> None:
+        before, self._running = self._running, (_name_of(receiver), event.type, time.monotonic())
+        try:
+            receiver(sender, event=event)
+        except Exception as error:
+            self.handler_errors += 1
+            self.last_handler_error = error
+            log.exception("handler %s of %s failed", _name_of(receiver), event.type)
+        finally:
+            self._watch_time()
+            self._running = before
+
+    def _watch_time(self) -> None:
+        """Warn of the handler that runs, once, if it has run for long. Looked at when it returns, and at each event
+        that is heard meanwhile: one that blocks for ever never returns."""
+        running = self._running
+        if running is None:
+            return
+        name, event, since = running
+        if time.monotonic() - since > SLOW and name not in self._slow:
+            self._slow.add(name)
+            log.warning(
+                "handler %s of %s takes more than %g s: the events behind it wait, and may be dropped; hand long work "
+                "to a thread of its own",
+                name,
+                event,
+                SLOW,
+            )
 
     # -- the events thread
 

@@ -323,3 +323,46 @@ def test_threads_may_connect_and_disconnect_while_events_are_sent(threaded):
     for churner in churners:
         churner.join(5)
     assert finished and trouble == [] and threaded.handler_errors == 0
+
+
+# -- slow handlers
+
+
+def test_a_slow_handler_is_warned_of_once_and_named(manual, caplog, monkeypatch):
+    monkeypatch.setattr(dispatch, "SLOW", 0.02)
+
+    def dawdle(event):
+        pause = threading.Event()
+        pause.wait(0.05)
+
+    manual.on("avatar_start_talking", dawdle)
+    for number in range(3):
+        manual.publish(AvatarStartTalking(task_id=str(number)))
+    manual.run_handlers()
+    [record] = [record for record in caplog.records if "takes more than" in record.getMessage()]
+    assert "dawdle of avatar_start_talking" in record.getMessage()
+
+
+def test_a_handler_that_never_returns_is_warned_of_when_the_next_event_is_heard(threaded, caplog, monkeypatch):
+    monkeypatch.setattr(dispatch, "SLOW", 0.02)
+    began, release = threading.Event(), threading.Event()
+
+    def block(event):
+        began.set()
+        release.wait(10)
+
+    threaded.on("avatar_start_talking", block)
+    threaded.publish(AvatarStartTalking(task_id="1"))
+    assert began.wait(5)
+    release.wait(0.05)
+    assert not caplog.records
+    threaded.publish(AvatarStartTalking(task_id="2"))
+    assert ["block" in record.getMessage() for record in caplog.records] == [True]
+    release.set()
+
+
+def test_a_quick_handler_is_not_warned_of(manual, caplog):
+    manual.on("avatar_start_talking", lambda event: None)
+    manual.publish(AvatarStartTalking(task_id="1"))
+    manual.run_handlers()
+    assert not caplog.records
