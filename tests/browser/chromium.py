@@ -44,8 +44,8 @@ def missing() -> str:
         return "Chromium is not installed (Debian: apt-get install chromium)"
     if not (shutil.which("node") and shutil.which("npm")):
         return "node and npm are not installed (Debian: apt-get install nodejs npm)"
-    if not (HERE / "node_modules/@heygen/streaming-avatar").is_dir():
-        return "the official client is not installed: npm ci --prefix tests/browser"
+    if not all((HERE / "node_modules/@heygen" / name).is_dir() for name in ("streaming-avatar", "liveavatar-web-sdk")):
+        return "the official clients are not installed: npm ci --prefix tests/browser"
     return ""
 
 
@@ -110,7 +110,7 @@ class Browser:
 
 
 class Page:
-    """A page with one official client in it. What it heard is looked at from the last :meth:`mark` on."""
+    """A page with an official client in it, of either service. It is asked for what it heard since :meth:`mark`."""
 
     def __init__(self, browser: Browser, number: int) -> None:
         self._browser = browser
@@ -120,6 +120,12 @@ class Page:
     def arrive(self, *, token: str, base_path: str) -> None:
         """Make the client, ``new StreamingAvatar({token, basePath})``."""
         self.look("arrive", token=token, basePath=base_path)
+
+    def arrive_at_liveavatar(
+        self, *, token: str, base_path: str, kind: Literal["avatar", "elevenlabs"] = "avatar", **config: Any
+    ) -> None:
+        """Make LiveAvatar's client, ``new LiveAvatarSession(token, {apiUrl: basePath, ...config})``."""
+        self.look("arriveAtLiveAvatar", token=token, basePath=base_path, kind=kind, config=config)
 
     def call(self, method: str, *args: Any) -> Any:
         """Call a method of the client, and wait for what it promises.

@@ -1,8 +1,9 @@
-// A visitor's page: the official client as an application uses it, with eyes and ears for the test.
+// A visitor's page: an official client as an application uses it, with eyes and ears for the test.
 //
 // It must not help the client: what it calls and hears passes through as it is. The one exception is the address of
 // the chat socket, below. The driver reaches everything by `window.visitor`, the test by the driver.
 
+import { AgentEventsEnum, ElevenLabsAgentSession, LiveAvatarSession, SessionEvent } from "@heygen/liveavatar-web-sdk";
 import StreamingAvatar, { StreamingEvents } from "@heygen/streaming-avatar";
 
 const video = document.getElementById("avatar");
@@ -19,10 +20,24 @@ window.visitor = {
     client.on(StreamingEvents.STREAM_READY, (event) => show(event.detail));
   },
 
+  /** Likewise, LiveAvatar's client: `kind` is which of its two. */
+  arriveAtLiveAvatar({ token, basePath, kind, config }) {
+    const Session = { avatar: LiveAvatarSession, elevenlabs: ElevenLabsAgentSession }[kind];
+    client = new Session(token, { apiUrl: basePath, ...config });
+    for (const type of [...Object.values(AgentEventsEnum), ...Object.values(SessionEvent)]) {
+      client.on(type, (detail) => keep(type, detail ?? null));
+    }
+    client.on(SessionEvent.SESSION_STREAM_READY, () => {
+      client.attach(video);
+      listenTo(video.srcObject);
+    });
+  },
+
   /** Call a method of the client: its result, or the error with all that it carries, for exceptions lose it here. */
   async call({ method, args }) {
+    const [owner, name] = method.startsWith("voiceChat.") ? [client.voiceChat, method.slice(10)] : [client, method];
     try {
-      return { result: await client[method](...args) };
+      return { result: await owner[name](...args) };
     } catch (error) {
       const { name, message, status, responseText } = error;
       return { error: { name, message: message ?? String(error), status, responseText } };
@@ -39,7 +54,7 @@ window.visitor = {
     until(seconds, () =>
       events
         .slice(since)
-        .find((event) => event.type === type && Object.keys(facts).every((name) => event.detail[name] === facts[name])),
+        .find((event) => event.type === type && Object.keys(facts).every((name) => event.detail?.[name] === facts[name])),
     ),
 
   /** What the page shows now: the size of the picture, how many colours it has, and how it differs from the next. */
@@ -86,7 +101,7 @@ function keep(type, detail) {
   const plain = detail instanceof MediaStream ? detail.getTracks().map((track) => track.kind).sort() : detail;
   events.push({ type, detail: plain, at: performance.now() });
   const line = document.createElement("li");
-  line.textContent = `${type} ${typeof plain === "object" ? (plain.message ?? "") : plain}`;
+  line.textContent = `${type} ${typeof plain === "object" ? (plain?.message ?? plain?.text ?? "") : plain}`;
   list.append(line);
 }
 
