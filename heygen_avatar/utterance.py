@@ -65,6 +65,7 @@ class Utterance:
         self._frames: deque[NDArray[np.int16]] = deque()
         self._primed = False
         self._stopped = False
+        self._reading = False  # the source is open
         self._read = False  # to its end, or to an error
         self._sent = 0
         self._given_at = time.monotonic()
@@ -118,16 +119,16 @@ class Utterance:
     # -- for the voice chat: any thread
 
     def open(self, deadline: Deadline) -> None:
-        """Begin to read; return when the source is open.
+        """Begin to read; return when the source is open. What goes wrong from then on, ``wait`` tells.
 
         Raises:
-            HeyGenError: it cannot be read; nothing was sent.
+            HeyGenError: it cannot be opened; nothing was sent.
         """
         self._thread.start()
         if not deadline.wait(self._opened):
             self.stop()
             raise WaitTimeoutError(f"{self.source!r} could not be opened in time; nothing was sent")
-        if self.error is not None:
+        if not self._reading and self.error is not None:
             raise self.error
 
     def join(self) -> None:
@@ -177,6 +178,7 @@ class Utterance:
         try:
             blocks = MonoBlocks(self.source, sample_rate=self._sample_rate, block_samples=self._frame_samples)
             with closing(blocks):
+                self._reading = True
                 self._opened.set()
                 if not self._pass_on(blocks):
                     self.error = MediaError(f"{self.source!r} gave no sound")
