@@ -21,10 +21,10 @@ try:
 except ImportError:
     raise MissingExtraError(extra="record", feature="record()") from None
 
-__all__ = ["AUDIO_ONLY", "Movie"]
+__all__ = ["AUDIO_ONLY", "FORMATS", "Movie"]
 
 AUDIO_ONLY = frozenset({".m4a", ".wav"})
-_FORMATS = {".mp4": "mp4", ".m4a": "mp4", ".mov": "mov", ".mkv": "matroska", ".wav": "wav"}
+FORMATS = {".mp4": "mp4", ".m4a": "mp4", ".mov": "mov", ".mkv": "matroska", ".wav": "wav"}
 
 FRAGMENTED = {
     "movflags": "+empty_moov+frag_keyframe+default_base_moof",
@@ -57,9 +57,9 @@ class Movie:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
-        if suffix not in _FORMATS:
+        if suffix not in FORMATS:
             raise InvalidRequestError(
-                f"cannot record to {self.path.name!r}: the suffix must be one of {', '.join(_FORMATS)}"
+                f"cannot record to {self.path.name!r}: the suffix must be one of {', '.join(FORMATS)}"
             )
         self.audio_only = suffix in AUDIO_ONLY
         self.pictures = 0
@@ -69,10 +69,10 @@ class Movie:
         self._held: list[tuple[memoryview, int]] = []
         self._held_until = 0
         self._last_picture: Any = None
-        options = FRAGMENTED if _FORMATS[suffix] in ("mp4", "mov") else {}
+        options = FRAGMENTED if FORMATS[suffix] in ("mp4", "mov") else {}
         try:
             self.path.open("wb").close()  # PyAV opens it with the first write only, which is too late to tell
-            self._container = av.open(str(self.path), "w", format=_FORMATS[suffix], options=options)
+            self._container = av.open(str(self.path), "w", format=FORMATS[suffix], options=options)
         except OSError as error:
             raise MediaError(f"cannot record to {self.path}: {error.strerror or error}") from None
 
