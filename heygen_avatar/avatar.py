@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal
 
-from . import cleanup
+from . import cells, cleanup
 from .asking import Exchange, ask_aloud, ask_in_writing
 from .connection import Connection
 from .deadline import Deadline, check_timeout
@@ -41,6 +41,7 @@ from .protocols.choice import Choice, choose
 from .services import rest_client
 from .speech import Speech
 from .stopping import STOP_TIMEOUT
+from .tasks import give_task
 from .viewing import Viewing
 
 __all__ = ["StreamingAvatar"]
@@ -243,7 +244,7 @@ class StreamingAvatar(Viewing):
         deadline = Deadline.after(check_timeout(timeout))
         if request.task_type is TaskType.TALK:
             self._transcript.typed(request.text, time.time())
-        connection.give_task(speech, envelope, deadline, wait=_is_sync(request))
+        give_task(connection, speech, envelope, deadline, wait=_is_sync(request))
         return speech
 
     def say(self, text: str, *, timeout: float | None = None) -> Speech:
@@ -342,6 +343,7 @@ class StreamingAvatar(Viewing):
             self._starting.release()
 
     def _end_previous(self) -> None:
+        cells.end_sessions_of_earlier_runs()
         if self._connection is not None:
             self._connection.close()
         self._transcript.clear()
@@ -356,6 +358,7 @@ class StreamingAvatar(Viewing):
             guarded=self._guarded,
         )
         self._holder[:] = [connection]
+        cells.remember_session(connection)
         return connection
 
     def _create(self, request: StartAvatarRequest, deadline: Deadline) -> Connection:

@@ -29,7 +29,14 @@ SETTLED = 10.0
 """Seconds after which an open socket counts as well again: one that is closed sooner has used up an attempt."""
 
 ATTEMPT_TIMEOUT = 10.0
+GREETING_TIMEOUT = 20.0
+"""Seconds that the other end may take, once the socket is open, to say that it listens, where it says so."""
+
 CLOSE_TIMEOUT = 2.0
+PING_INTERVAL = 10.0
+PING_TIMEOUT = 20.0
+"""Seconds: how often a half-open socket is looked for, and how long a server under load may take to answer."""
+
 MAX_MESSAGE = 2**20
 
 # At DEBUG, websockets logs the request line, and with it the token: what it logs through here is never that.
@@ -43,6 +50,11 @@ class Channel:
 
     ``hear`` gets each message; ``lost`` and ``found`` tell of an interruption and its end, and ``failed`` that it was
     given up, with the error. The URL may carry a token and is never shown.
+
+    Args:
+        greeting: tells the message by which the other end says that it listens; until it has, nothing is sent. It is
+            handed up too.
+        pings: whether to look for a half-open socket with pings; not where the other end is too slow to answer them.
     """
 
     def __init__(
@@ -54,10 +66,14 @@ class Channel:
         lost: Callable[[], None],
         found: Callable[[], None],
         failed: Callable[[HeyGenError], None],
+        greeting: Callable[[bytes | str], bool] | None = None,
+        pings: bool = True,
     ) -> None:
         self._url = url
         self._name = name
         self._hear, self._lost, self._found, self._failed = hear, lost, found, failed
+        self._greeting = greeting
+        self._pings = pings
         self._socket: ClientConnection | None = None
         self._open = asyncio.Event()
         self._error: HeyGenError | None = None
@@ -149,10 +165,13 @@ class Channel:
         assert self._socket is not None
         with suppress(ConnectionClosed):
             async for message in self._socket:
-                try:
-                    self._hear(message)
-                except Exception:
-                    log.exception("%s: a message could not be taken in", self._name)
+                self._take_in(message)
+
+    def _take_in(self, message: bytes | str) -> None:
+        try:
+            self._hear(message)
+        except Exception:
+            log.exception("%s: a message could not be taken in", self._name)
 
     async def _reopen(self) -> bool:
         self._open.clear()
@@ -182,7 +201,26 @@ class Channel:
         outcome = await self._attempt()
         if isinstance(outcome, HeyGenError):
             raise outcome
+        self._socket = outcome  # from here on close() ends it, and with it the wait for the greeting
+        if self._greeting is not None and not await self._greeted(outcome, self._greeting):
+            await _end(outcome)
+            raise self._error or APITimeoutError(
+                f"the {self._name} at {self._place} was opened, but the other end did not say that it listens"
+            )
         return outcome
+
+    async def _greeted(self, socket: ClientConnection, greeting: Callable[[bytes | str], bool]) -> bool:
+        async def greeted() -> bool:
+            async for message in socket:
+                self._take_in(message)
+                if greeting(message):
+                    return True
+            return False
+
+        try:
+            return await asyncio.wait_for(greeted(), GREETING_TIMEOUT)
+        except (asyncio.TimeoutError, ConnectionClosed):
+            return False
 
     async def _attempt(self) -> ClientConnection | HeyGenError:
         """The socket, or the error as a value: raised outside of any ``except``, so that it drags no exception of
@@ -193,9 +231,8 @@ class Channel:
                 open_timeout=ATTEMPT_TIMEOUT,
                 close_timeout=CLOSE_TIMEOUT,
                 max_size=MAX_MESSAGE,
-                # Pings find a half-open socket; a generous answer time, since servers are slow to pong under load.
-                ping_interval=20,
-                ping_timeout=40,
+                ping_interval=PING_INTERVAL if self._pings else None,
+                ping_timeout=PING_TIMEOUT,
                 logger=_library_log,
             )
         except InvalidStatus as error:

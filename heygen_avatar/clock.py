@@ -7,19 +7,17 @@ avatar just fell silent. Nothing here knows a wire.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
+from .errors import HeyGenError
 from .liveavatar import SessionEndReason
 from .protocols import Lifetime
 
 __all__ = ["KeepAlive", "SessionClock"]
-
-log = logging.getLogger("heygen_avatar.session")
 
 WARNING = 15.0
 """Seconds before its end that a session is said to expire; of a short one, the last quarter."""
@@ -98,13 +96,23 @@ class SessionClock:
 class KeepAlive:
     """A thread that says again and again that a session is still wanted, until ``ended``."""
 
-    def __init__(self, tell: Callable[[], None], *, every: float, ended: threading.Event) -> None:
-        self._tell, self._every, self._ended = tell, every, ended
+    def __init__(
+        self,
+        tell: Callable[[], object],
+        *,
+        failed: Callable[[HeyGenError], None],
+        every: float,
+        ended: threading.Event,
+    ) -> None:
+        self._tell, self._failed, self._every, self._ended = tell, failed, every, ended
         threading.Thread(target=self._run, name=f"heygen-keepalive-{next(_numbers)}", daemon=True).start()
 
     def _run(self) -> None:
         while not self._ended.wait(self._every):
-            self._tell()
+            try:
+                self._tell()
+            except HeyGenError as error:
+                self._failed(error)
 
 
 def _notice(seconds: float) -> float:

@@ -6,21 +6,21 @@ protocol's; whom the events reach is the dispatcher's. It never holds the user's
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 
 from . import cleanup, guardian
 from .clock import KeepAlive, SessionClock
-from .deadline import SLICE, Deadline
+from .deadline import Deadline
 from .dispatch import Dispatcher
+from .ears import Ears
 from .engine import at_exit, engine, running_engine
 from .errors import (
     APIConnectionError,
@@ -35,12 +35,7 @@ from .errors import (
 )
 from .events import (
     ConnectionQuality,
-    ConnectionQualityChanged,
     DisconnectReason,
-    ErrorOccurred,
-    Event,
-    Reconnected,
-    Reconnecting,
     SessionExpiring,
     SessionStopped,
     StreamDisconnected,
@@ -50,27 +45,23 @@ from .liveavatar import SessionEndReason
 from .models import SessionState, StartAvatarRequest, StartAvatarResponse
 from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage, WireError
 from .rest import Reply, RestClient
-from .speech import Speech, SpeechBook
+from .speech import SpeechBook
 from .stopping import STOP_TIMEOUT, Belongings, StopCall
 
 if TYPE_CHECKING:
-    from .channel import Channel
     from .wires import Wires
 
-log = logging.getLogger("heygen_avatar.session")
+T = TypeVar("T")
 
 LEAVE_TIMEOUT = 4.0
 """Seconds that leaving room and socket may take; by then the session is stopped, so it costs nothing any more."""
-
-START_LIMIT = 3600.0
-"""Seconds that nobody waits: each start has a deadline of its own."""
 
 END_IS_HEARD_WITHIN = 1.0
 """Seconds that the room's end may take to reach us after REST has told of it."""
 
 
 class Connection:
-    """A session. Its methods block, in any thread but the media thread; its ``on_*`` are called there."""
+    """A session. Its methods block, in any thread but the media thread; what its ears tell it comes from there."""
 
     def __init__(
         self,
@@ -91,7 +82,7 @@ class Connection:
         self.request = request
         self.session: StartAvatarResponse | None = None
         self.book = SpeechBook("")
-        self.quality = ConnectionQuality.UNKNOWN
+        self._ears = Ears(self, protocol, dispatcher)
         self.ready_at: float | None = None
         self._state = SessionState.INACTIVE
         self._dispatcher = weakref.ref(dispatcher)
@@ -117,6 +108,10 @@ class Connection:
     @property
     def session_id(self) -> str | None:
         return None if self.session is None else self.session.session_id
+
+    @property
+    def quality(self) -> ConnectionQuality:
+        return self._ears.quality
 
     @property
     def state(self) -> SessionState:
@@ -181,17 +176,15 @@ class Connection:
         except BaseException:
             self._never_was()
             raise
-        self._call(call, deadline.left, receive=self._created, failed=self._not_created)
+        self._call(call, deadline.left, receive=self._created, failed=lambda _: self._never_was())
         if self.session is None:
             raise APIConnectionError("the service's reply to the create call names no session")
         return self.session
 
     def _fetch_token(self, deadline: Deadline) -> None:
-        if self._token is not None:
-            return
-        call = self.protocol.token(self.request)
+        call = self.protocol.token(self.request) if self._token is None else None
         if call is not None:
-            self._token = self.protocol.read_token(self.rest.call(call, timeout=deadline.left))
+            self._token = _understood(self.protocol.read_token, self.rest.call(call, timeout=deadline.left))
 
     def adopt(self, session: StartAvatarResponse) -> None:
         """Take over a session that somebody else has created (a backend, say): ours to stop from now on."""
@@ -217,9 +210,6 @@ class Connection:
             # close() came first and found no id to stop. Both look at _closing and session under the lock, so one of
             # the two always stops the session.
             cleanup.stop_in_background(self, why="its start was given up")
-
-    def _not_created(self, error: BaseException) -> None:
-        self._never_was()
 
     def _never_was(self) -> None:
         self._costs_nothing = True
@@ -257,11 +247,12 @@ class Connection:
         call = self.protocol.start(session)
         if call is None:
             return
-        reply = self._call(call, deadline.left)
         try:
-            self.session = self.protocol.read_started(session, reply)
-        except WireError as error:
-            raise APIConnectionError(str(error)) from None
+            self.session = _understood(self.protocol.read_started, session, self._call(call, deadline.left))
+        except SessionStateError:
+            if self.over:  # stop_avatar() in another thread was faster
+                self._raise_ended_early()
+            raise
         if self.session.session_id != session.session_id:  # a token need not say whose it is
             self._stop_call.guard(self.session.session_id, self._token)
 
@@ -282,28 +273,12 @@ class Connection:
         from .wires import Wires
 
         assert self.session is not None
-        if self.over:  # stop_avatar() in another thread was faster
+        if self.over:
             self._raise_ended_early()
-        self._wires = Wires(self.session.session_id, self, avatar_identity=self.protocol.avatar_identity)
-        await self._wires.connect(self.session.url, self.session.access_token, self._chat())
-        for companion in self.protocol.companions(self.session.session_id):
-            await self._wires.room.wait_for_participant(companion.__eq__, timeout=START_LIMIT)
+        self._wires = Wires(self.session.session_id, self._ears, self.protocol)
+        await self._wires.connect(self.session.url, self.session.access_token, self._chat_url())
+        await self._wires.company()
         self._arrived("company")
-
-    def _chat(self) -> Channel | None:
-        from .channel import Channel
-
-        url = self._chat_url()
-        if url is None:
-            return None
-        return Channel(
-            url,
-            name=f"chat socket of session {self.session_id}",
-            hear=self._hear_socket,
-            lost=self._chat_lost,
-            found=lambda: self._publish(Reconnected(channel="chat", received_at=time.time())),
-            failed=lambda error: self._publish(ErrorOccurred(error=error, received_at=time.time())),
-        )
 
     def _chat_url(self) -> str | None:
         assert self.session is not None
@@ -324,13 +299,13 @@ class Connection:
 
         While the room or the socket is being reconnected, this waits for it up to the deadline.
         """
-        self._touch()
+        self.touch()
         match envelope:
             case RestCall():
                 try:
                     return self._call(envelope, timeout)
                 except (SessionStateError, SessionNotFoundError):
-                    self._raise_if_over()
+                    self.raise_if_over()
                     raise
             case DataMessage():
                 what = f"sending a message to session {self.session_id}"
@@ -341,54 +316,14 @@ class Connection:
         engine().call(sending, timeout=timeout, what=what)
         return None
 
+    def begin(self, call: RestCall, *, timeout: float, receive: Callable[[Any], None]) -> Reply:
+        """Send a REST call of this session without waiting for its reply."""
+        return self.rest.begin(call, token=self._token, timeout=timeout, receive=receive)
+
     def _call(self, call: RestCall, timeout: float, **how: Any) -> Any:
         return self.rest.call(call, token=self._token, timeout=timeout, **how)
 
-    def give_task(self, speech: Speech, envelope: Envelope, deadline: Deadline, *, wait: bool) -> None:
-        """Send a spoken task; with ``wait``, return when it is over.
-
-        A SYNC task's reply may come late or never (v1 reference §1.4), so what is heard counts, not the reply alone.
-        """
-        book = self.book
-        known_as = envelope.task_id if isinstance(envelope, DataMessage) else None
-        book.sent(speech, reply_follows=isinstance(envelope, RestCall), task_id=known_as)
-        try:
-            if isinstance(envelope, RestCall):
-                reply = self.rest.begin(
-                    envelope,
-                    token=self._token,
-                    timeout=deadline.left,
-                    receive=lambda data: book.named(speech, *self.protocol.read_task(data)),
-                )
-                self._watch(speech, reply, deadline, until_spoken=wait)
-            else:
-                self.carry(envelope, timeout=deadline.left)
-        except (HeyGenError, KeyboardInterrupt):
-            if not speech.started:
-                book.failed(speech)
-            raise
-        if wait:
-            speech.wait(deadline.left)
-
-    def _watch(self, speech: Speech, reply: Reply, deadline: Deadline, *, until_spoken: bool) -> None:
-        """Wait for the reply, or for what makes it needless."""
-        try:
-            while not reply.wait(Deadline.after(min(SLICE, deadline.left))):
-                self.book.give_up_replies()
-                if until_spoken and speech.done:
-                    return
-                if deadline.passed:
-                    raise WaitTimeoutError(
-                        f"the service has not taken {speech!r} in time; session {self.session_id} goes on"
-                    )
-            reply.result()
-        except (SessionStateError, SessionNotFoundError):
-            self._raise_if_over()
-            raise
-        finally:
-            reply.abandon()
-
-    def _raise_if_over(self) -> None:
+    def raise_if_over(self) -> None:
         """A command was refused for the session's state: if that is because it has just ended, say that instead."""
         if Deadline.after(END_IS_HEARD_WITHIN).wait(self._ended):
             self.require_live()
@@ -396,41 +331,20 @@ class Connection:
     def keep_alive_every(self, seconds: float) -> None:
         """Tell the service in the background that the session is still wanted, until it ends."""
         if self._keep_alive is None and self.session is not None:
-            patience = min(seconds, STOP_TIMEOUT)
-            self._keep_alive = KeepAlive(lambda: self._still_wanted(patience), every=seconds, ended=self._ended)
+            self._keep_alive = KeepAlive(
+                lambda: self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=min(seconds, STOP_TIMEOUT)),
+                failed=self._ears.trouble,
+                every=seconds,
+                ended=self._ended,
+            )
 
-    def _still_wanted(self, timeout: float) -> None:
-        try:
-            self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=timeout)
-        except HeyGenError as error:
-            if not self.over:
-                self._publish(ErrorOccurred(error=error, received_at=time.time()))
+    # -- what the ears tell: on the media thread
 
-    # -- hearing: on the media thread
+    def touch(self) -> None:
+        if self._clock is not None:
+            self._clock.touch()
 
-    def on_data(self, payload: bytes, topic: str, identity: str | None) -> None:
-        self._hear(lambda at: self.protocol.read_data(payload, topic, received_at=at), "data packet")
-
-    def _hear_socket(self, message: bytes | str) -> None:
-        self._hear(lambda at: self.protocol.read_socket(message, received_at=at), "socket message")
-
-    def _hear(self, read: Callable[[float], Iterable[Event]], what: str) -> None:
-        try:
-            events = read(time.time())
-        except WireError as error:
-            log.warning("session %s: a %s made no sense and was left out: %s", self.session_id, what, error)
-            return
-        for event in events:
-            self._touch()
-            self._publish(event)
-            if isinstance(event, SessionStopped):
-                self._stopped(event)
-
-    def _chat_lost(self) -> None:
-        if not self.over:  # the service closes the socket of a session that was stopped
-            self._publish(Reconnecting(channel="chat", received_at=time.time()))
-
-    def on_stream_ready(self) -> None:
+    def avatar_came(self) -> None:
         self._arrived("avatar")
 
     def _arrived(self, who: str) -> None:
@@ -448,21 +362,21 @@ class Connection:
         self.ready_at = time.monotonic()
         self._state = SessionState.CONNECTED
         self._ready.set()
-        self._publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
+        self._ears.publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
 
     def _expiring(self, seconds_left: float, reason: str) -> None:
-        self._publish(SessionExpiring(seconds_left=seconds_left, reason=reason, received_at=time.time()))
+        self._ears.publish(SessionExpiring(seconds_left=seconds_left, reason=reason, received_at=time.time()))
 
     def _expired(self, reason: str, words: str) -> None:
         """The service should have ended the session by now, and may have, without a word."""
         if self.over:
             return
         self._stop_reason, self._end_text = reason, words
-        self._publish(SessionStopped(reason=reason, received_at=time.time()))
+        self._ears.publish(SessionStopped(reason=reason, received_at=time.time()))
         self._finish(DisconnectReason.CLIENT_INITIATED)
         cleanup.stop_in_background(self, why=words)
 
-    def _stopped(self, event: SessionStopped) -> None:
+    def ended_by_service(self, event: SessionStopped) -> None:
         """The service says that it has ended the session; the room's end may follow, or take its time."""
         if self.over:
             return
@@ -470,25 +384,16 @@ class Connection:
         self._finish(DisconnectReason.ROOM_DELETED)
         cleanup.stop_in_background(self, why=self._end_text)
 
-    def on_quality(self, quality: ConnectionQuality) -> None:
-        self.quality = quality
-        self._publish(ConnectionQualityChanged(quality=quality, received_at=time.time()))
-
-    def on_reconnecting(self) -> None:
+    def room_flows(self, flows: bool) -> None:
         if self._wires is not None:
-            self._wires.room_flows(False)
-        if self._state is SessionState.CONNECTED:
-            self._state = SessionState.RECONNECTING
-        self._publish(Reconnecting(channel="room", received_at=time.time()))
+            self._wires.room_flows(flows)
+        former, new = SessionState.CONNECTED, SessionState.RECONNECTING
+        if flows:
+            former, new = new, former
+        if self._state is former:
+            self._state = new
 
-    def on_reconnected(self) -> None:
-        if self._wires is not None:
-            self._wires.room_flows(True)
-        if self._state is SessionState.RECONNECTING:
-            self._state = SessionState.CONNECTED
-        self._publish(Reconnected(channel="room", received_at=time.time()))
-
-    def on_disconnected(self, reason: DisconnectReason) -> None:
+    def room_lost(self, reason: DisconnectReason) -> None:
         self._finish(DisconnectReason.CLIENT_INITIATED if self._closing else reason)
         if self._wires is not None:
             self._wires.gone()
@@ -500,16 +405,6 @@ class Connection:
         self._finish(DisconnectReason.UNKNOWN_REASON)
         if not self._closing:
             cleanup.stop_in_background(self, why="the media thread has ended")
-
-    def _touch(self) -> None:
-        if self._clock is not None:
-            self._clock.touch()
-
-    def _publish(self, event: Event) -> None:
-        self.book.hear(event)
-        dispatcher = self._dispatcher()
-        if dispatcher is not None:
-            dispatcher.publish(event)
 
     # -- ending
 
@@ -584,12 +479,19 @@ class Connection:
         if self._clock is not None:
             self._clock.end()
         if self.session is not None:
-            self._publish(
+            self._ears.publish(
                 StreamDisconnected(session_id=self.session.session_id, reason=reason, received_at=time.time())
             )
         dispatcher = self._dispatcher()
         if dispatcher is not None:
             dispatcher.end_listeners()
+
+
+def _understood(read: Callable[..., T], *reply: Any) -> T:
+    try:
+        return read(*reply)
+    except WireError as error:
+        raise APIConnectionError(str(error)) from None
 
 
 def _close_all_at_exit() -> None:

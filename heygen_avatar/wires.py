@@ -12,10 +12,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .channel import Channel
+from .ears import Ears
 from .errors import HeyGenError, SessionClosedError, SessionStartError
-from .media.room import MediaRoom, RoomListener
+from .media.room import MediaRoom
+from .protocols import Protocol
 
 log = logging.getLogger("heygen_avatar.media")
+
+LONG = 3600.0
+"""Seconds that nobody waits: each start has a deadline of its own."""
 
 ATTEMPT_TIMEOUT = 5.0
 """Seconds that one of LiveKit's attempts to connect may take."""
@@ -24,21 +29,23 @@ ATTEMPT_TIMEOUT = 5.0
 class Wires:
     """Made and used on the media loop only."""
 
-    def __init__(self, session_id: str, listener: RoomListener, *, avatar_identity: str) -> None:
-        self.room = MediaRoom(listener, avatar_identity=avatar_identity)
+    def __init__(self, session_id: str, ears: Ears, protocol: Protocol) -> None:
+        self.room = MediaRoom(ears, avatar_identity=protocol.avatar_identity)
         self._session_id = session_id
+        self._ears = ears
+        self._protocol = protocol
         self._chat: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._room_flows = asyncio.Event()
         self._left = asyncio.Event()
 
-    async def connect(self, url: str, token: str, chat: Channel | None) -> None:
+    async def connect(self, url: str, token: str, chat_url: str | None) -> None:
         """Join the room and open the chat socket, side by side; raise what went wrong with either.
 
         Cancelling this only stops watching: LiveKit may answer a cancelled connect by terminating the process, so the
         attempts are tasks of their own, and :meth:`disconnect` makes a room leave as soon as it has arrived.
         """
-        self._chat = chat
+        chat = self._chat = None if chat_url is None else self._channel(chat_url)
         attempts = [self._task(self.room.connect(url, token, attempt_timeout=ATTEMPT_TIMEOUT), "room")]
         if chat is not None:
             attempts.append(self._task(chat.open(), "chat"))
@@ -59,6 +66,25 @@ class Wires:
                     f"session {self._session_id} could not be connected: {error}", session_id=self._session_id
                 )
         self._room_flows.set()
+
+    async def company(self) -> None:
+        """Wait for whoever else has to be in the room. The caller's deadline ends the wait."""
+        for companion in self._protocol.companions(self._session_id):
+            await self.room.wait_for_participant(companion.__eq__, timeout=LONG)
+
+    def _channel(self, url: str) -> Channel:
+        greeting = self._protocol.greeting
+        return Channel(
+            url,
+            name=f"chat socket of session {self._session_id}",
+            hear=self._ears.hear_chat,
+            lost=self._ears.chat_lost,
+            found=self._ears.chat_found,
+            failed=self._ears.trouble,
+            greeting=greeting,
+            # LiveAvatar's, which greets, is too slow to answer them under load (its own starter switches them off).
+            pings=greeting is None,
+        )
 
     async def send_data(self, payload: bytes, topic: str) -> None:
         """Send a data packet, waiting for the room if it is being reconnected."""

@@ -8,7 +8,7 @@ belongs to one session and may remember what it has written and heard; it is tol
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -145,8 +145,9 @@ class Protocol(typing.Protocol):
     ) -> str | None:
         """The session's socket, or None where it has none. Holds the token: never show it."""
 
-    def socket_listens(self, message: bytes | str) -> bool | None:
-        """Whether ``message`` says that the socket's other end listens from now on; None where it always does."""
+    @property
+    def greeting(self) -> Callable[[bytes | str], bool] | None:
+        """Tells the message by which the socket's other end says that it listens; None where it always does."""
 
     def read_data(self, payload: bytes, topic: str, *, received_at: float) -> tuple[Event, ...]: ...
 

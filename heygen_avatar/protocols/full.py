@@ -42,6 +42,8 @@ RESPONSE_TOPIC = "agent-response"
 class FullProtocol(LiveAvatarSession):
     """The avatar and its agent, who hears the commands and tells what happens."""
 
+    greeting = None
+
     def __init__(self, request: StartAvatarRequest) -> None:
         super().__init__(request)
         persona = self.options.persona
@@ -115,9 +117,6 @@ class FullProtocol(LiveAvatarSession):
     def socket_url(
         self, base_path: str, session: StartAvatarResponse, request: StartAvatarRequest, token: str
     ) -> str | None:
-        return None
-
-    def socket_listens(self, message: bytes | str) -> bool | None:
         return None
 
     def read_data(self, payload: bytes, topic: str, *, received_at: float) -> tuple[Event, ...]:

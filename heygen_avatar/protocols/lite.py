@@ -108,7 +108,7 @@ class LiteProtocol(LiveAvatarSession):
     ) -> str | None:
         return session.realtime_endpoint
 
-    def socket_listens(self, message: bytes | str) -> bool | None:
+    def greeting(self, message: bytes | str) -> bool:
         """Commands sent before are dropped in silence (liveavatar §4.1)."""
         try:
             source = reading.json_object(message)

@@ -42,6 +42,7 @@ class StreamingProtocol:
 
     service = Service.HEYGEN
     avatar_identity = "heygen"
+    greeting = None
 
     # -- a session's life
 
@@ -168,9 +169,6 @@ class StreamingProtocol:
         return urlunsplit((scheme, base.netloc, base.path.rstrip("/") + _CHAT_PATH, urlencode(query), ""))
 
     # -- hearing
-
-    def socket_listens(self, message: bytes | str) -> bool | None:
-        return None
 
     def read_data(self, payload: bytes, topic: str, *, received_at: float) -> tuple[Event, ...]:
         return _read(payload, received_at)

@@ -1,0 +1,57 @@
+"""Giving a session a spoken task: sent by whichever wire its protocol chose, awaited by what is heard of it."""
+
+from __future__ import annotations
+
+from .connection import Connection
+from .deadline import SLICE, Deadline
+from .errors import HeyGenError, SessionNotFoundError, SessionStateError, WaitTimeoutError
+from .protocols import DataMessage, Envelope, RestCall
+from .rest import Reply
+from .speech import Speech
+
+__all__ = ["give_task"]
+
+
+def give_task(connection: Connection, speech: Speech, envelope: Envelope, deadline: Deadline, *, wait: bool) -> None:
+    """Send a spoken task; with ``wait``, return when it is over.
+
+    A SYNC task's reply may come late or never (v1 reference §1.4), so what is heard counts, not the reply alone.
+    """
+    book = connection.book
+    known_as = envelope.task_id if isinstance(envelope, DataMessage) else None
+    book.sent(speech, reply_follows=isinstance(envelope, RestCall), task_id=known_as)
+    try:
+        if isinstance(envelope, RestCall):
+            reply = connection.begin(
+                envelope,
+                timeout=deadline.left,
+                receive=lambda data: book.named(speech, *connection.protocol.read_task(data)),
+            )
+            _watch(connection, speech, reply, deadline, until_spoken=wait)
+        else:
+            connection.carry(envelope, timeout=deadline.left)
+    except (HeyGenError, KeyboardInterrupt):
+        if not speech.started:
+            book.failed(speech)
+        raise
+    if wait:
+        speech.wait(deadline.left)
+
+
+def _watch(connection: Connection, speech: Speech, reply: Reply, deadline: Deadline, *, until_spoken: bool) -> None:
+    """Wait for the reply, or for what makes it needless."""
+    try:
+        while not reply.wait(Deadline.after(min(SLICE, deadline.left))):
+            connection.book.give_up_replies()
+            if until_spoken and speech.done:
+                return
+            if deadline.passed:
+                raise WaitTimeoutError(
+                    f"the service has not taken {speech!r} in time; session {connection.session_id} goes on"
+                )
+        reply.result()
+    except (SessionStateError, SessionNotFoundError):
+        connection.raise_if_over()
+        raise
+    finally:
+        reply.abandon()
