@@ -17,8 +17,10 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 
+from . import cells
+from .cells import CellRun
 from .deadline import Deadline
 from .errors import InvalidRequestError
 from .events import Event, EventsDropped, StreamingEvents
@@ -55,6 +57,22 @@ class _Gap:
     """Where in a queue events are missing, and how many."""
 
     count: int = 1
+
+
+@frozen(kw_only=True, eq=False)
+class _Connected:
+    """A handler, and the run of the notebook cell that has connected it, where one has."""
+
+    name: str
+    handler: Handler
+    receive: Callable[..., object]
+    run: CellRun | None
+
+    def replaces(self, other: _Connected) -> bool:
+        """Whether ``other`` was connected by running the same cell, or defining the same function, before."""
+        if self.run is not None and self.run.replaces(other.run):
+            return True
+        return self.name == other.name and _is_rerun(other.handler, self.handler)
 
 
 class EventQueue:
@@ -123,7 +141,7 @@ class Dispatcher:
         self._sender = weakref.ref(sender)
         self.threaded = threaded
         self._lock = threading.Lock()
-        self._handlers: list[tuple[str, Handler, Callable[..., object]]] = []
+        self._handlers: list[_Connected] = []
         self._taps: list[Callable[[Event], None]] = []
         self._listeners: list[EventQueue] = []
         self._queue = EventQueue()
@@ -172,7 +190,10 @@ class Dispatcher:
     # -- handlers
 
     def on(self, name: str, handler: Handler, *, once: bool = False) -> None:
-        """Connect ``handler`` to the signal ``name``, strongly, one time however often it is given."""
+        """Connect ``handler`` to the signal ``name``, strongly, one time however often it is given.
+
+        In a notebook it takes the place of what earlier runs of the same cell have connected.
+        """
         if not callable(handler):
             raise InvalidRequestError(f"a handler must be callable, not {handler!r}")
         if inspect.iscoroutinefunction(handler):
@@ -185,26 +206,28 @@ class Dispatcher:
             handler(event)
 
         receive.__qualname__ = _name_of(handler)
+        connected = _Connected(name=name, handler=handler, receive=receive, run=cells.running())
         with self._lock:
-            if any(known == name and other == handler for known, other, _ in self._handlers):
-                return
-            replaced = [entry for entry in self._handlers if entry[0] == name and _is_rerun(entry[1], handler)]
-            self._handlers = [entry for entry in self._handlers if entry not in replaced]
-            self._handlers.append((name, handler, receive))
-        for _, _, old in replaced:
-            self.signals[name].disconnect(old)
-        self.signals[name].connect(receive, weak=False)
+            replaced = [other for other in self._handlers if connected.replaces(other)]
+            self._handlers = [other for other in self._handlers if other not in replaced]
+            known = any(other.name == name and other.handler == handler for other in self._handlers)
+            if not known:
+                self._handlers.append(connected)
+        for old in replaced:
+            self.signals[old.name].disconnect(old.receive)
+        if not known:
+            self.signals[name].connect(receive, weak=False)
 
     def off(self, name: str, handler: Handler) -> bool:
         """Disconnect ``handler``; false when it was not connected."""
         with self._lock:
             for entry in self._handlers:
-                if entry[0] == name and entry[1] == handler:
+                if entry.name == name and entry.handler == handler:
                     self._handlers.remove(entry)
                     break
             else:
                 return False
-        self.signals[name].disconnect(entry[2])
+        self.signals[name].disconnect(entry.receive)
         return True
 
     def run_handlers(self, timeout: float = 0.0) -> int:

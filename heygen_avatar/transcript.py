@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from attrs import asdict, define, frozen
+from attrs import asdict, define, fields_dict, frozen
 
+from .errors import MissingExtraError
 from .events import (
     AvatarEndMessage,
     AvatarStopTalking,
@@ -19,6 +20,9 @@ from .events import (
     UserEndMessage,
     UserTalkingMessage,
 )
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["Transcript", "Turn"]
 
@@ -111,6 +115,21 @@ class Transcript(Sequence[Turn]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary a turn, with the attributes of :class:`Turn`: ready for JSON or a data frame."""
         return [asdict(turn) for turn in self]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a turn, with the attributes of :class:`Turn`; times as ``datetime64``, UTC.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError(extra="dataframe", feature="Transcript.to_dataframe()") from None
+        frame = pandas.DataFrame(self.to_dicts(), columns=list(fields_dict(Turn)))
+        for column in ("started_at", "ended_at"):
+            frame[column] = pandas.to_datetime(frame[column], unit="s", utc=True)
+        return frame
 
     # -- a sequence
 

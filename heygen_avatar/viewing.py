@@ -6,12 +6,15 @@ Importing this loads neither LiveKit nor numpy nor PyAV; asking for media does.
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from . import cells
 from .conversing import Conversing
 from .deadline import check_timeout
+from .errors import SessionError, UsageError
 
 if TYPE_CHECKING:
+    from .avatar import StreamingAvatar
     from .media.frames import VideoFrame
     from .media.recorder import Recording
     from .media.streams import AudioFrames, VideoFrames
@@ -55,3 +58,30 @@ class Viewing(Conversing):
         from .media.recorder import Recording
 
         return Recording(self._live()[0].wires.room, path)
+
+    def display(self, *, width: int = 640, fps: float = 15) -> None:
+        """Show the avatar live in the notebook cell that runs: picture, sound, captions, and buttons to talk to it.
+
+        It plays on while cells run, until the session ends; the avatar as a cell's last expression does the same. Needs
+        the extra ``notebook``. Where the front end shows no widgets, a still picture says so, and is renewed.
+
+        Args:
+            width: pixels that the picture is wide at most.
+            fps: pictures a second at most; fewer are sent to a browser that is slower.
+
+        Raises:
+            SessionNotStartedError, SessionClosedError: there is no session to show.
+            UsageError: this is no notebook.
+        """
+        connection, _ = self._live()
+        if not cells.in_notebook():
+            raise UsageError("display() is for a notebook's cell; elsewhere use video_frames() or record()")
+        from .notebook import show
+
+        show(cast("StreamingAvatar", self), connection, width=width, fps=fps)
+
+    def _ipython_display_(self) -> None:
+        try:
+            self.display()
+        except (SessionError, UsageError):
+            print(repr(self))

@@ -5,6 +5,7 @@ Needs the extra ``record`` (PyAV). No livekit here: the recorder is a consumer l
 
 from __future__ import annotations
 
+import html
 import itertools
 import logging
 import os
@@ -135,6 +136,14 @@ class Recording:
     def __repr__(self) -> str:
         state = "recording" if self.active else "done" if self.error is None else f"failed: {self.error}"
         return f"<Recording {str(self.path)!r} {self.duration:.1f} s, {self.video_frames} frames, {state}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook that shows this as a cell's result: a player, with the file in it."""
+        from .player import player
+
+        if self.error is not None or self.active:
+            return f"<p>{html.escape(repr(self)[1:-1])}</p>"
+        return player(self.path)
 
     def _run(self) -> None:
         movie, intake = self._movie, self._intake
