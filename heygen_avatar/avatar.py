@@ -344,7 +344,6 @@ class StreamingAvatar(Viewing):
 
     def _end_previous(self) -> None:
         cells.end_sessions_of_earlier_runs()
-        cells.end_sessions_of_earlier_runs()
         if self._connection is not None:
             self._connection.close()
         self._transcript.clear()
