@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from heygen_avatar import cleanup
 from heygen_avatar.simulator import Limits, Simulator
 from tests.programs import eventually
+from tests.secrecy import SecretWatch, listen
 
 # An example that is slow because the machine is busy is no failure.
 hypothesis.settings.register_profile(
@@ -22,6 +24,38 @@ hypothesis.settings.load_profile("busy machine")
 
 ROOMY = Limits(concurrent_sessions=1_000, credits=1e9)
 """No test meets a limit that it did not ask for."""
+
+
+_watch = SecretWatch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secrets_are_watched() -> Iterator[None]:
+    """Every key and token that the simulator makes is known from here on."""
+    with pytest.MonkeyPatch.context() as patch:
+        _watch.install(patch)
+        listen(_watch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No log record, error or file of a test shows a key or a token."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        _watch.look_into(folder)
+    leaks = _watch.take()
+    assert not leaks, f"a secret is seen in: {', '.join(leaks)}"
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Nor does what it printed, or the report of its failure; the test that runs next is blamed for it."""
+    _watch.look("".join(text for _, text in report.sections) + report.longreprtext, f"report of {report.nodeid}")
+
+
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    _watch.look(str(warning_message.message), f"warning of {warning_message.filename}")
 
 
 @pytest.fixture(autouse=True)

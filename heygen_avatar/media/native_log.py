@@ -1,8 +1,8 @@
-"""livekit's native log: kept out of the user's terminal, and its last complaint kept for our errors.
+"""livekit's native log: kept out of the user's terminal, free of tokens, and its last complaint kept for our errors.
 
 The native library logs through the logger ``livekit``, whether Python's logging is configured or not; unconfigured, a
 refused connection prints a dozen lines into a notebook. A handler of ours stops that and changes nothing for a program
-that configured logging: records go on to its handlers.
+that configured logging: records go on to its handlers, without the tokens that an address in them may have.
 """
 
 from __future__ import annotations
@@ -28,12 +28,23 @@ class _LastWords(logging.Handler):
             self.text = text
 
 
+def _redact(record: logging.LogRecord) -> bool:
+    """Take tokens out of a record, and let it pass."""
+    text = record.getMessage()
+    clean = redacted(text)
+    if clean != text:
+        record.msg, record.args = clean, ()
+    return True
+
+
 _handler = _LastWords()
 
 
 def quiet() -> None:
-    """Put the handler in place; again and again does no harm."""
-    logging.getLogger("livekit").addHandler(_handler)
+    """Put handler and filter in place; again and again does no harm."""
+    native = logging.getLogger("livekit")
+    native.addHandler(_handler)
+    native.addFilter(_redact)
     _handler.text = ""
 
 

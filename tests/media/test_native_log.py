@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from heygen_avatar.media import native_log
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjIn0.dGhlIHNpZ25hdHVyZQ"
@@ -31,3 +33,10 @@ def test_a_new_connection_starts_without_old_complaints() -> None:
     logging.getLogger("livekit").warning("old")
     native_log.quiet()
     assert native_log.last_complaint() == ""
+
+
+def test_a_programs_own_handlers_see_no_token_in_the_native_log(caplog: pytest.LogCaptureFixture) -> None:
+    native_log.quiet()
+    native_log.quiet()
+    logging.getLogger("livekit").error("%s refused", f"ws://host/rtc?access_token={TOKEN}")
+    assert caplog.messages == ["ws://host/rtc?access_token=*** refused"]
