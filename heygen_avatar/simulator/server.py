@@ -1,7 +1,8 @@
 """The simulator as a whole: one port, one thread, one event loop.
 
 :class:`Simulator` puts the parts together and answers for their end. It holds no behaviour of HeyGen's: that is in
-``streaming.py`` and what it uses. Its public methods may be called from any thread but the simulator's own.
+``streaming.py``, ``liveavatar/`` and what they use. Its public methods may be called from any thread but the
+simulator's own.
 """
 
 from __future__ import annotations
