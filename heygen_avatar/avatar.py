@@ -42,7 +42,7 @@ from .services import rest_client
 from .speech import Speech
 from .stopping import STOP_TIMEOUT
 from .tasks import give_task
-from .viewing import Viewing
+from .voicing import Voicing
 
 __all__ = ["StreamingAvatar"]
 
@@ -59,7 +59,7 @@ KEEP_ALIVE = 60.0
 """Seconds between keep-alives, or half of a shorter ``activity_idle_timeout``."""
 
 
-class StreamingAvatar(Viewing):
+class StreamingAvatar(Voicing):
     """A HeyGen avatar that one talks to with plain calls.
 
     ::
@@ -251,18 +251,6 @@ class StreamingAvatar(Viewing):
         """Say exactly ``text`` and return when it is said: ``speak`` with REPEAT and SYNC."""
         return self.speak(text, task_type=TaskType.REPEAT, task_mode=TaskMode.SYNC, timeout=timeout)
 
-    def interrupt(self) -> None:
-        """Silence the avatar; what is queued behind the running task is dropped. Nothing happens if it is silent."""
-        connection, session = self._live()
-        affected = connection.book.interrupting()
-        try:
-            connection.carry(connection.protocol.interrupt(session.session_id), timeout=self._timeout)
-        except BaseException:
-            connection.book.not_interrupted(affected)
-            raise
-        connection.book.interrupted(affected)
-        self._loudspeakers.silence()
-
     def ask(self, question: object, *, timeout: float = ANSWER_TIMEOUT) -> Exchange:
         """Ask the avatar something, and return what was understood and what it answered when it has answered.
 
@@ -313,7 +301,7 @@ class StreamingAvatar(Viewing):
     @property
     def connection_quality(self) -> ConnectionQuality:
         """How well the media flows, as last heard."""
-        return ConnectionQuality.UNKNOWN if self._connection is None else self._connection.quality
+        return ConnectionQuality.UNKNOWN if self._connection is None else self._connection.ears.quality
 
     def __enter__(self) -> StreamingAvatar:
         self._inside_with = True

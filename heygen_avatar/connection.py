@@ -14,8 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import evolve
-
 from . import cleanup, guardian
 from .clock import KeepAlive, SessionClock
 from .deadline import Deadline
@@ -34,9 +32,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .events import (
-    ConnectionQuality,
     DisconnectReason,
-    SessionExpiring,
     SessionStopped,
     StreamDisconnected,
     StreamReady,
@@ -82,7 +78,7 @@ class Connection:
         self.request = request
         self.session: StartAvatarResponse | None = None
         self.book = SpeechBook("")
-        self._ears = Ears(self, protocol, dispatcher)
+        self.ears = Ears(self, protocol, dispatcher)
         self.ready_at: float | None = None
         self._state = SessionState.INACTIVE
         self._dispatcher = weakref.ref(dispatcher)
@@ -97,6 +93,7 @@ class Connection:
         self._end_reason: DisconnectReason | None = None
         self._end_text = ""
         self._stop_reason = SessionEndReason.USER_CLOSED.value
+        self._closers: list[Callable[[], object]] = []
         self._wires: Wires | None = None
         self._missing = {"avatar", "company"}  # who has to come until the session is ready
         self._started_at = 0.0
@@ -108,10 +105,6 @@ class Connection:
     @property
     def session_id(self) -> str | None:
         return None if self.session is None else self.session.session_id
-
-    @property
-    def quality(self) -> ConnectionQuality:
-        return self._ears.quality
 
     @property
     def state(self) -> SessionState:
@@ -275,22 +268,15 @@ class Connection:
         assert self.session is not None
         if self.over:
             self._raise_ended_early()
-        self._wires = Wires(self.session.session_id, self._ears, self.protocol)
-        await self._wires.connect(self.session.url, self.session.access_token, self._chat_url())
+        self._wires = Wires(self.session.session_id, self.ears, self.protocol)
+        await self._wires.connect(self.session.url, self.session.access_token, self.chat_url())
         await self._wires.company()
         self._arrived("company")
 
-    def _chat_url(self) -> str | None:
+    def chat_url(self) -> str | None:
+        """The chat socket's address, where there is one. Holds the token: never show it."""
         assert self.session is not None
         return self.protocol.socket_url(self.rest.base_path, self.session, self.request, self._token or "")
-
-    def prompt_silent_user(self, wanted: bool, timeout: float) -> None:
-        """Ask for prompts to a silent user, or for none, by opening the chat socket anew: its query says it."""
-        self.request = evolve(self.request, use_silence_prompt=wanted)
-        url = self._chat_url()
-        if url is None:
-            raise UsageError(f"session {self.session_id} has no chat socket, by which silence prompts are asked for")
-        engine().call(self.wires.move_chat(url), timeout=timeout, what="opening the chat socket anew")
 
     # -- carrying
 
@@ -333,7 +319,7 @@ class Connection:
         if self._keep_alive is None and self.session is not None:
             self._keep_alive = KeepAlive(
                 lambda: self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=min(seconds, STOP_TIMEOUT)),
-                failed=self._ears.trouble,
+                failed=self.ears.trouble,
                 every=seconds,
                 ended=self._ended,
             )
@@ -355,24 +341,21 @@ class Connection:
         self._clock = SessionClock(
             self.protocol.lifetime(self.session),
             started_at=self._started_at,
-            expiring=self._expiring,
+            expiring=self.ears.expiring,
             expired=self._expired,
         )
         self._clock.run()
         self.ready_at = time.monotonic()
         self._state = SessionState.CONNECTED
         self._ready.set()
-        self._ears.publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
-
-    def _expiring(self, seconds_left: float, reason: str) -> None:
-        self._ears.publish(SessionExpiring(seconds_left=seconds_left, reason=reason, received_at=time.time()))
+        self.ears.publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
 
     def _expired(self, reason: str, words: str) -> None:
         """The service should have ended the session by now, and may have, without a word."""
         if self.over:
             return
         self._stop_reason, self._end_text = reason, words
-        self._ears.publish(SessionStopped(reason=reason, received_at=time.time()))
+        self.ears.publish(SessionStopped(reason=reason, received_at=time.time()))
         self._finish(DisconnectReason.CLIENT_INITIATED)
         cleanup.stop_in_background(self, why=words)
 
@@ -408,6 +391,12 @@ class Connection:
 
     # -- ending
 
+    def at_close(self, closer: Callable[[], object]) -> None:
+        """Call ``closer``, which is quick, when the session is closed; never on the media thread."""
+        self._closers.append(closer)
+        if self.over:
+            closer()
+
     def close(self, timeout: float = STOP_TIMEOUT, *, why: str = "stopped here") -> bool:
         """End the session: its stop call first, then room and socket, then the events thread.
 
@@ -438,6 +427,8 @@ class Connection:
         try:
             self._stop(deadline)
         finally:
+            for closer in self._closers:
+                closer()
             removal = self._belongings.remove()
             try:
                 self._leave(deadline)
@@ -479,7 +470,7 @@ class Connection:
         if self._clock is not None:
             self._clock.end()
         if self.session is not None:
-            self._ears.publish(
+            self.ears.publish(
                 StreamDisconnected(session_id=self.session.session_id, reason=reason, received_at=time.time())
             )
         dispatcher = self._dispatcher()

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from .deadline import Deadline, check_timeout
 from .dispatch import Dispatcher
+from .engine import engine
 from .errors import HeyGenError, InvalidRequestError, SessionNotStartedError, UsageError
 from .events import ErrorOccurred, Event, UserStart
 from .hearing import Hearing
@@ -90,7 +93,7 @@ class Conversing(Hearing):
         with self._one_voice_change():
             self._end_voice_chat()
             if use_silence_prompt is not None and use_silence_prompt != bool(connection.request.use_silence_prompt):
-                connection.prompt_silent_user(use_silence_prompt, deadline.left)
+                _prompt_silent_user(connection, use_silence_prompt, deadline.left)
             return self._open_voice_chat(connection, source, deadline, muted=is_input_audio_muted)
 
     def close_voice_chat(self) -> None:
@@ -236,6 +239,15 @@ def _by_track(connection: Connection) -> bool:
     """Whether the user's voice goes by a track of the room; LiveAvatar knows no other way (its reference §3.1)."""
     livekit = connection.request.voice_chat_transport is VoiceChatTransport.LIVEKIT
     return livekit or connection.protocol.service is Service.LIVEAVATAR
+
+
+def _prompt_silent_user(connection: Connection, wanted: bool, timeout: float) -> None:
+    """Ask for prompts to a silent user, or for none, by opening the chat socket anew: its query says it."""
+    connection.request = evolve(connection.request, use_silence_prompt=wanted)
+    url = connection.chat_url()
+    if url is None or connection.protocol.service is not Service.HEYGEN:
+        raise UsageError(f"session {connection.session_id} has no chat socket, which asks for silence prompts")
+    engine().call(connection.wires.move_chat(url), timeout=timeout, what="opening the chat socket anew")
 
 
 class _Loudspeakers:

@@ -21,6 +21,7 @@ from .events import (
     Event,
     Reconnected,
     Reconnecting,
+    SessionExpiring,
     SessionStopped,
 )
 from .protocols import Protocol, WireError
@@ -82,6 +83,10 @@ class Ears:
         """Tell of an error that no call waits for, unless it is the session's end that brought it about."""
         if not self._life.over:
             self.publish(ErrorOccurred(error=error, received_at=time.time()))
+
+    def expiring(self, seconds_left: float, reason: str) -> None:
+        """Tell that the session's clock runs out."""
+        self.publish(SessionExpiring(seconds_left=seconds_left, reason=reason, received_at=time.time()))
 
     # -- the room
 

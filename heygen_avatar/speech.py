@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from .deadline import Deadline
-from .errors import SessionClosedError, WaitTimeoutError
+from .errors import HeyGenError, SessionClosedError, WaitTimeoutError
 from .events import (
     AvatarEndMessage,
     AvatarStartTalking,
@@ -74,6 +74,7 @@ class Speech:
             with the first event for a TALK that went over the chat channel, which has no reply.
         outcome: None while pending, then how it ended.
         duration_ms: how long the avatar spoke, where the service says so.
+        error: what went wrong with the sound that a LITE avatar was to say; what came before it was said all the same.
     """
 
     def __init__(self, request: SpeakRequest, interrupt: Callable[[], None], session_id: str) -> None:
@@ -87,6 +88,7 @@ class Speech:
         self._done = threading.Event()
         self._end_reason = ""
         self._interrupted = False
+        self.error: HeyGenError | None = None
 
     @property
     def started(self) -> bool:
@@ -105,6 +107,7 @@ class Speech:
 
         Raises:
             SessionClosedError: the session ended first.
+            MediaError: the sound that was to be said failed.
             WaitTimeoutError: neither happened within ``timeout`` seconds; the avatar may still speak.
         """
         if not Deadline.after(timeout).wait(self._done):
@@ -118,6 +121,8 @@ class Speech:
                 session_id=self._session_id,
                 reason=self._end_reason,
             )
+        if self.error is not None:
+            raise self.error
         return self
 
     def interrupt(self) -> None:
@@ -128,6 +133,12 @@ class Speech:
         """
         if not self.done:
             self._interrupt()
+
+    def fail(self, error: HeyGenError, *, over: bool) -> None:
+        """Its sound went wrong; ``over`` if nothing of it will be said."""
+        self.error = error
+        if over:
+            self._done.set()
 
     def _named(self) -> str:
         text = self.text if len(self.text) <= 40 else self.text[:37] + "..."

@@ -49,6 +49,10 @@ class FullProtocol(LiveAvatarSession):
         persona = self.options.persona
         self._answers = persona is None or persona.context_id is not None
 
+    @property
+    def has_elevenlabs_agent(self) -> bool:
+        return isinstance(self.options.connector, ElevenLabsAgent)
+
     def companions(self, session_id: str) -> tuple[str, ...]:
         # A connector's worker has no documented name, and the official client waits for nobody there.
         return () if self.options.connector else (f"liveavatar-agent-{session_id}",)
@@ -60,7 +64,7 @@ class FullProtocol(LiveAvatarSession):
 
     def speak(self, session_id: str, request: SpeakRequest, transport: VoiceChatTransport) -> Envelope:
         """REPEAT is speak_text, TALK speak_response (docs/faq/heygen-comparison)."""
-        if isinstance(self.options.connector, ElevenLabsAgent):
+        if self.has_elevenlabs_agent:
             if request.task_type is TaskType.REPEAT:
                 raise InvalidRequestError(
                     "an ElevenLabs agent says what it decides to, so REPEAT is not to be had; TALK, the default, asks "
@@ -94,7 +98,7 @@ class FullProtocol(LiveAvatarSession):
         self, session_id: str, kind: str, data: Mapping[str, Any] | None = None, *, source: str | None = None
     ) -> DataMessage:
         """A command for the ElevenLabs agent behind the avatar, passed through (liveavatar §5.1)."""
-        if not isinstance(self.options.connector, ElevenLabsAgent):
+        if not self.has_elevenlabs_agent:
             # The service drops it in silence.
             raise InvalidRequestError("no ElevenLabs agent speaks in this session; nothing was sent")
         content = {} if data is None else {"data": dict(data)}

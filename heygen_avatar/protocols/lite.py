@@ -76,6 +76,10 @@ class LiteProtocol(LiveAvatarSession):
         self._utterances[utterance] = False
         return utterance
 
+    def drop_utterance(self, utterance: str) -> None:
+        """None of it will be sent."""
+        self._utterances.pop(utterance, None)
+
     def utterance_chunk(self, utterance: str, samples: bytes) -> SocketMessage:
         """A piece of an utterance: below 1 MB when written, about a second is recommended."""
         return self._command("agent.speak", event_id=utterance, audio=base64.b64encode(samples).decode())
