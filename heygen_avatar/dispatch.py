@@ -21,7 +21,7 @@ from attrs import define, frozen
 
 from . import cells
 from .cells import CellRun
-from .deadline import Deadline
+from .deadline import SLICE, Deadline
 from .errors import InvalidRequestError
 from .events import Event, EventsDropped, StreamingEvents
 from .signals import Signals
@@ -76,19 +76,25 @@ class _Connected:
 
 
 class EventQueue:
-    """A bounded queue of events: one thread puts, any may take; an overflow leaves a counted gap in its place."""
+    """A bounded queue of events: any thread puts, any may take; an overflow leaves a counted gap in its place.
+
+    The bell is a lock that is held while there is nothing new: a condition takes several times as long to wake whoever
+    waits, and most of an event's way to its handler is this.
+    """
 
     def __init__(self, wanted: frozenset[str] | None = None) -> None:
         self._wanted = wanted
         self._items: deque[Event | _Gap] = deque()
         self._closed = False
-        self.changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     def put(self, event: Event) -> None:
         name = event.type
         if self._wanted is not None and name not in self._wanted:
             return
-        with self.changed:
+        with self._lock:
             if self._closed:
                 return
             limit = LIMIT if _can_be_missed(name) else STATE_LIMIT
@@ -98,26 +104,35 @@ class EventQueue:
                 gap.count += 1
             else:
                 self._items.append(_Gap())
-            self.changed.notify()
+            self._ring()
 
     def get(self, deadline: Deadline | None) -> Event | None:
         """The next event; None when the deadline passed, or when the queue is closed and empty."""
-        with self.changed:
-            while not self._items:
-                if self._closed:
-                    return None
-                if deadline is None:
-                    self.changed.wait()
-                elif not deadline.wait_on(self.changed):
-                    return None
-            item = self._items.popleft()
+        while True:
+            with self._lock:
+                item = self._items.popleft() if self._items else None
+                if self._items or self._closed:
+                    self._ring()  # somebody else may wait too, and one ringing wakes but one
+                if item is not None or self._closed:
+                    break
+            if deadline is None:
+                self._bell.acquire()
+            elif deadline.passed:
+                break
+            else:
+                self._bell.acquire(timeout=min(SLICE, deadline.left))
         return EventsDropped(count=item.count, received_at=time.time()) if isinstance(item, _Gap) else item
 
     def close(self) -> None:
         """No more events; what is queued can still be taken."""
-        with self.changed:
+        with self._lock:
             self._closed = True
-            self.changed.notify_all()
+            self._ring()
+
+    def _ring(self) -> None:
+        # Only ever with the lock held, so that nobody else can ring between the question and the ringing.
+        if self._bell.locked():
+            self._bell.release()
 
     @property
     def closed(self) -> bool:

@@ -267,6 +267,25 @@ def test_none_of_100_000_events_is_lost_uncounted_and_order_is_kept(threaded):
     assert seen == sorted(seen)
 
 
+def test_all_who_wait_for_one_queue_are_woken_by_its_end_and_share_its_events():
+    queue, taken = EventQueue(), []
+
+    def take():
+        while (event := queue.get(Deadline.never())) is not None:
+            taken.append(int(event.message))
+
+    takers = [threading.Thread(target=take) for _ in range(4)]
+    for taker in takers:
+        taker.start()
+    for n in range(900):
+        queue.put(chunk(n))
+    queue.close()
+    for taker in takers:
+        taker.join(5)
+    assert not any(taker.is_alive() for taker in takers)
+    assert sorted(taken) == list(range(900))
+
+
 def test_an_iteration_ends_when_the_queue_is_closed(manual):
     queue = manual.listen()
     manual.publish(chunk(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -386,7 +387,13 @@ def _guarded(name: str, handler: Callable[..., None]) -> Callable[..., None]:
         except Exception:
             logger.exception("hearing %s from the room failed", name)
 
+    # livekit's emitter inspects each handler's signature at each event, longer than all else takes on a packet's way to
+    # the user's handler; one that is given is not inspected.
+    call.__signature__ = _ANY_ARGUMENTS  # type: ignore[attr-defined]
     return call
+
+
+_ANY_ARGUMENTS = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
 
 
 _CAUSES = (

@@ -89,4 +89,6 @@ def optional_text(source: Mapping[str, Any], name: str) -> str | None:
 
 def printable(value: str) -> str:
     """``value`` with half a surrogate pair, which JSON may escape but no codec and no print() takes, replaced."""
+    if value.isascii():
+        return value
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
