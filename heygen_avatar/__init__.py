@@ -16,10 +16,12 @@ import logging
 from .asking import Exchange
 from .avatar import StreamingAvatar
 from .cleanup import stop_all
+from .client import Client
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .events import *  # noqa: F403
 from .events import __all__ as _events
+from .liveavatar import LiveAvatarMode, LiveAvatarOptions, SessionEndReason
 from .media.microphone import Microphone
 from .media.sources import Samples, SoundFile, SoundSource
 from .models import *  # noqa: F403
@@ -33,9 +35,13 @@ from .voice_chat import VoiceChat, VoiceChatState
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
+    "Client",
     "Exchange",
+    "LiveAvatarMode",
+    "LiveAvatarOptions",
     "Microphone",
     "Samples",
+    "SessionEndReason",
     "SoundFile",
     "SoundSource",
     "Speech",
