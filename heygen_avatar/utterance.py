@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ AHEAD_LIVE = 0.2
 """The same for a source that comes at the pace of the world: what waits here is delay."""
 
 PRIMED = 0.06
-"""Seconds that must be there before any are taken, so that a source that stutters does not chop words."""
+"""Seconds that must be there before any are taken, so that a source that stutters does not chop words. Of a live one
+nothing is held back: it has its pace."""
 
 STALLED = 1.0
 """Seconds without a sample after which a message says so."""
@@ -54,13 +56,16 @@ class Utterance:
             given before was said all the same.
     """
 
-    def __init__(self, source: SoundSource, *, sample_rate: int, frame_samples: int) -> None:
+    def __init__(
+        self, source: SoundSource, *, sample_rate: int, frame_samples: int, arrived: Callable[[], None]
+    ) -> None:
         self.source = source
         self.error: HeyGenError | None = None
         self._sample_rate = sample_rate
         self._frame_samples = frame_samples
         self._capacity = self._frames_of(AHEAD_LIVE if self.live else AHEAD)
-        self._needed = self._frames_of(PRIMED)
+        self._needed = 1 if self.live else self._frames_of(PRIMED)
+        self._arrived = arrived
         self._changed = threading.Condition()
         self._frames: deque[NDArray[np.int16]] = deque()
         self._primed = False
@@ -159,6 +164,12 @@ class Utterance:
         return numpy.pad(frame, (0, self._frame_samples - len(frame)))
 
     @property
+    def ready(self) -> bool:
+        """Whether there is a frame to take."""
+        with self._changed:
+            return bool(self._frames)
+
+    @property
     def exhausted(self) -> bool:
         """Whether nothing more will be taken."""
         with self._changed:
@@ -203,6 +214,8 @@ class Utterance:
                     return True
                 self._frames.append(block)
                 self._given_at = time.monotonic()
+            if self.live:
+                self._arrived()
             given += len(block)
         return given > 0 or self._stopped
 

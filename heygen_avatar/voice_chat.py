@@ -38,6 +38,9 @@ TAIL = 0.3
 GAP = 1.0
 """Seconds of silence between two utterances: services take a turn for over after 0.5 to 0.8 s."""
 
+PATIENCE = 0.1
+"""Seconds that a live voice may be late before silence is heard instead."""
+
 LATEST = 0.5
 """Seconds that a line that catches up may be late; what is later still is not made up for."""
 
@@ -81,8 +84,11 @@ class VoiceChat:
         )
         self._utterances: deque[Utterance] = deque()
         self._quiet = 0.0
+        self._stalled = False
         self._error: HeyGenError | None = None
         self._feeder: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._arrival = asyncio.Event()  # of the media loop, to which it is bound when it is waited for
 
     @property
     def state(self) -> VoiceChatState:
@@ -153,7 +159,9 @@ class VoiceChat:
 
     def prepare(self, sound: object, deadline: Deadline) -> Utterance:
         """Open a sound, sending nothing yet."""
-        utterance = Utterance(as_source(sound), sample_rate=self._rate, frame_samples=self._frame)
+        utterance = Utterance(
+            as_source(sound), sample_rate=self._rate, frame_samples=self._frame, arrived=self._voice_came
+        )
         utterance.open(deadline)
         return utterance
 
@@ -177,6 +185,7 @@ class VoiceChat:
 
     async def _start(self) -> None:
         self._state = VoiceChatState.STARTING
+        self._loop = asyncio.get_running_loop()
         line: Line = TrackLine(self._wires) if self._by_track else SocketLine(self._wires)
         try:
             await line.open()
@@ -224,7 +233,7 @@ class VoiceChat:
         due = clock()
         try:
             while True:
-                await asyncio.sleep(max(0.0, due - line.lead - clock()))
+                await self._wait(due, line)
                 frame = self._next(seconds)
                 await line.send(silence if frame is None or self._muted else frame)
                 due = max(due, clock() - slack) + seconds
@@ -237,10 +246,39 @@ class VoiceChat:
             self._end(error)
             await line.close()
 
+    async def _wait(self, due: float, line: Line) -> None:
+        """Return when a frame is to be sent: a little before it is due; of a live voice when it comes, even if late."""
+        clock = asyncio.get_running_loop().time
+        current = self._current
+        if current is None or not current.live or current.exhausted:
+            lead = line.lead if current is not None and current.ready else line.idle_lead
+            await asyncio.sleep(max(0.0, due - lead - clock()))
+            return
+        self._arrival.clear()
+        if not current.ready:
+            latest = due - line.idle_lead if self._stalled else due + PATIENCE
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._arrival.wait(), max(0.0, latest - clock()))
+        self._stalled = not current.ready
+
+    @property
+    def _current(self) -> Utterance | None:
+        """The utterance whose turn it is."""
+        if self._utterances and (self._quiet >= GAP or self._utterances[0].seconds):
+            return self._utterances[0]
+        return None
+
+    def _voice_came(self) -> None:
+        """Told by the thread that reads a live source."""
+        if self._loop is None:  # nothing is sent yet
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+            self._loop.call_soon_threadsafe(self._arrival.set)
+
     def _next(self, seconds: float) -> NDArray[np.int16] | None:
         """The utterance's next frame, or None for silence, which ends it when there is enough."""
-        if self._utterances and (self._quiet >= GAP or self._utterances[0].seconds):
-            current = self._utterances[0]
+        current = self._current
+        if current is not None:
             frame = current.take()
             if frame is not None:
                 self._quiet = 0.0

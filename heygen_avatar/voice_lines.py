@@ -26,7 +26,10 @@ class Line(Protocol):
     sample_rate: int
     frame_samples: int
     lead: float
-    """Seconds that frames are sent before they are due."""
+    """Seconds that frames of a recorded sound are sent before they are due: what this thread may be late unnoticed."""
+
+    idle_lead: float
+    """The same for silence, behind which a voice that comes now would have to wait."""
 
     catches_up: bool
     """Whether frames that are late are sent behind each other at once; where not, they are heard later."""
@@ -58,6 +61,7 @@ class SocketLine:
     sample_rate = 16_000
     frame_samples = 512
     lead = 0.0
+    idle_lead = 0.0
     catches_up = True
 
     def __init__(self, wires: Wires) -> None:
@@ -85,8 +89,9 @@ class TrackLine:
     """A microphone track in the room."""
 
     sample_rate = 48_000
-    frame_samples = 960
-    lead = 0.06  # what the native side has in stock when this thread is late
+    frame_samples = 480
+    lead = 0.1
+    idle_lead = 0.01
     catches_up = False
 
     def __init__(self, wires: Wires) -> None:
