@@ -49,6 +49,9 @@ __all__ = ["StreamingAvatar"]
 START_TIMEOUT = 60.0
 """Seconds a start may take: 6 to 8 are usual, a minute was seen (v1 reference §3)."""
 
+AFTERMATH = 0.3
+"""Seconds beyond its deadline that a start which failed waits for the session's stop call."""
+
 SECONDS_A_CHARACTER = 0.2
 """What SYNC waits for a text of this length beyond ``timeout``: the slowest rate, and something queued before it."""
 
@@ -174,7 +177,7 @@ class StreamingAvatar(Voicing):
             current = self._connection
             if current is None or current.session_id != session.session_id or current.over:
                 choice = choose(self._service, wanted, session=session)
-                self._end_previous()
+                self._end_previous(deadline)
                 current = self._new_connection(choice)
                 current.adopt(session)
             return self._start(current, deadline)
@@ -330,10 +333,10 @@ class StreamingAvatar(Voicing):
         finally:
             self._starting.release()
 
-    def _end_previous(self) -> None:
+    def _end_previous(self, deadline: Deadline) -> None:
         cells.end_sessions_of_earlier_runs()
         if self._connection is not None:
-            self._connection.close()
+            self._connection.close(min(STOP_TIMEOUT, deadline.left))
         self._transcript.clear()
 
     def _new_connection(self, choice: Choice) -> Connection:
@@ -354,17 +357,17 @@ class StreamingAvatar(Voicing):
         for omitted in choice.omitted:
             # The caller of create_start_avatar() or new_session() is told.
             warnings.warn(omitted, UnsupportedOptionWarning, stacklevel=3)
-        self._end_previous()
+        self._end_previous(deadline)
         from .engine import engine
 
         engine().warm_up()  # loads the native library while the service thinks
         connection = self._new_connection(choice)
-        with _stopping_on_failure(connection):
-            connection.create(min(deadline.left, max(self._timeout, deadline.left)))
+        with _stopping_on_failure(connection, deadline):
+            connection.create(deadline.left)
         return connection
 
     def _start(self, connection: Connection, deadline: Deadline) -> StartAvatarResponse:
-        with _stopping_on_failure(connection):
+        with _stopping_on_failure(connection, deadline):
             connection.start(deadline)
         if self._inside_with:
             self._keep_it_alive(connection)
@@ -378,17 +381,15 @@ class StreamingAvatar(Voicing):
 
 
 @contextmanager
-def _stopping_on_failure(connection: Connection) -> Iterator[None]:
+def _stopping_on_failure(connection: Connection, deadline: Deadline) -> Iterator[None]:
+    """Stop a session whose start fails. The caller waits for that no longer than its deadline allows; what is not done
+    by then goes on without it."""
     try:
         yield
     except BaseException as error:
-        budget = 3.0 if isinstance(error, KeyboardInterrupt) else STOP_TIMEOUT
-        try:
-            connection.close(budget, why="its start failed")
-        except Exception as trouble:
-            cleanup.log.warning(
-                "session %s, whose start failed, could not be stopped yet: %s", connection.session_id, trouble
-            )
+        if cleanup.stop_in_background(connection, why="its start failed"):
+            patience = 3.0 if isinstance(error, KeyboardInterrupt) else STOP_TIMEOUT
+            Deadline.after(min(patience, max(deadline.left, AFTERMATH))).wait(connection.closed)
         raise
 
 

@@ -85,10 +85,12 @@ def stop_all(timeout: float = EXIT_BUDGET) -> list[str]:
     return [session_id for _, session_id in sorted(ended.items()) if session_id is not None]
 
 
-def stop_in_background(session: PaidSession, *, why: str) -> None:
-    """End ``session`` from where nothing may block: a garbage collection, the media thread, a signal's edge."""
-    # Where no thread can be started any more, the process is about to end, and atexit ends the session.
-    _in_thread(partial(_close, session, EXIT_BUDGET, why=why), session)
+def stop_in_background(session: PaidSession, *, why: str) -> bool:
+    """End ``session`` from where nothing may block: a garbage collection, the media thread, a deadline that passed.
+
+    False where no thread can be started any more: the process is about to end, and atexit ends the session.
+    """
+    return _in_thread(partial(_close, session, EXIT_BUDGET, why=why), session)
 
 
 def _close(session: PaidSession, budget: float, *, why: str) -> bool:

@@ -12,16 +12,18 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from . import cleanup, guardian
 from .clock import KeepAlive, SessionClock
+from .creation import Creation, understood
 from .deadline import Deadline
 from .dispatch import Dispatcher
 from .ears import Ears
 from .engine import at_exit, engine, running_engine
 from .errors import (
     APIConnectionError,
+    APIError,
     HeyGenError,
     SessionClosedError,
     SessionNotFoundError,
@@ -39,15 +41,14 @@ from .events import (
 )
 from .liveavatar import SessionEndReason
 from .models import SessionState, StartAvatarRequest, StartAvatarResponse
-from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage, WireError
+from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage
+from .protocols.api_errors import says_over
 from .rest import Reply, RestClient
 from .speech import SpeechBook
 from .stopping import STOP_TIMEOUT, Belongings, StopCall
 
 if TYPE_CHECKING:
     from .wires import Wires
-
-T = TypeVar("T")
 
 LEAVE_TIMEOUT = 4.0
 """Seconds that leaving room and socket may take; by then the session is stopped, so it costs nothing any more."""
@@ -73,6 +74,7 @@ class Connection:
         self._token = token
         self._guarded = guarded
         self._stop_call = StopCall(rest, protocol, guarded=guarded)
+        self._creation = Creation(rest, protocol, taken=self._take, never_was=self._never_was)
         self._belongings = Belongings(rest, protocol, guarded=guarded)
         self.protocol = protocol
         self.request = request
@@ -146,14 +148,15 @@ class Connection:
             return self._end_text
         return "stopped here" if self._end_reason is None else self._end_reason.text
 
+    @property
+    def closed(self) -> threading.Event:
+        """Set when closing has done what it could in its time."""
+        return self._closed
+
     # -- beginning
 
     def create(self, timeout: float) -> StartAvatarResponse:
-        """Make the session. From before the call is sent, it is registered to be stopped.
-
-        The reply is taken in on the thread that receives it: if this caller has been interrupted or has run out of
-        time, nobody else would ever learn the id of a session that already costs money.
-        """
+        """Make the session. From before the call is sent, it is registered to be stopped."""
         cleanup.register(self)
         if self._guarded:
             guardian.prepare()
@@ -165,31 +168,22 @@ class Connection:
         try:
             self._fetch_token(deadline)
             self.request = self._belongings.make(self.request, deadline)
-            call = self.protocol.new_session(self.request)
         except BaseException:
             self._never_was()
             raise
-        self._call(call, deadline.left, receive=self._created, failed=lambda _: self._never_was())
+        self._creation.make(self.request, self._token, deadline)
         if self.session is None:
             raise APIConnectionError("the service's reply to the create call names no session")
         return self.session
 
     def _fetch_token(self, deadline: Deadline) -> None:
-        call = self.protocol.token(self.request) if self._token is None else None
-        if call is not None:
-            self._token = _understood(self.protocol.read_token, self.rest.call(call, timeout=deadline.left))
+        if self._token is None:
+            self._token = self._creation.fetch_token(self.request, deadline)
 
     def adopt(self, session: StartAvatarResponse) -> None:
         """Take over a session that somebody else has created (a backend, say): ours to stop from now on."""
         cleanup.register(self)
         self._take(session)
-
-    def _created(self, data: Any) -> None:
-        try:
-            self._take(self.protocol.read_session(data))
-        except WireError:
-            self._never_was()
-            raise
 
     def _take(self, session: StartAvatarResponse) -> None:
         with self._lock:
@@ -241,7 +235,7 @@ class Connection:
         if call is None:
             return
         try:
-            self.session = _understood(self.protocol.read_started, session, self._call(call, deadline.left))
+            self.session = understood(self.protocol.read_started, session, self._call(call, deadline.left))
         except SessionStateError:
             if self.over:  # stop_avatar() in another thread was faster
                 self._raise_ended_early()
@@ -286,12 +280,13 @@ class Connection:
         While the room or the socket is being reconnected, this waits for it up to the deadline.
         """
         self.touch()
+        deadline = Deadline.after(timeout)
         match envelope:
             case RestCall():
                 try:
                     return self._call(envelope, timeout)
-                except (SessionStateError, SessionNotFoundError):
-                    self.raise_if_over()
+                except (SessionStateError, SessionNotFoundError) as error:
+                    self.raise_if_over(error, deadline)
                     raise
             case DataMessage():
                 what = f"sending a message to session {self.session_id}"
@@ -299,7 +294,12 @@ class Connection:
             case SocketMessage():
                 what = f"sending on the chat socket of session {self.session_id}"
                 sending = self.wires.send_socket(envelope.payload)
-        engine().call(sending, timeout=timeout, what=what)
+        try:
+            engine().call(sending, timeout=timeout, what=what)
+        except WaitTimeoutError as error:
+            if self.state is SessionState.RECONNECTING:
+                raise WaitTimeoutError(f"{error}: its room is being reconnected") from None
+            raise
         return None
 
     def begin(self, call: RestCall, *, timeout: float, receive: Callable[[Any], None]) -> Reply:
@@ -309,10 +309,19 @@ class Connection:
     def _call(self, call: RestCall, timeout: float, **how: Any) -> Any:
         return self.rest.call(call, token=self._token, timeout=timeout, **how)
 
-    def raise_if_over(self) -> None:
-        """A command was refused for the session's state: if that is because it has just ended, say that instead."""
-        if Deadline.after(END_IS_HEARD_WITHIN).wait(self._ended):
+    def raise_if_over(self, error: APIError, deadline: Deadline) -> None:
+        """A command was refused for the session's state: if that is because it has ended, say that instead."""
+        if Deadline.after(min(END_IS_HEARD_WITHIN, deadline.left)).wait(self._ended):
             self.require_live()
+        if says_over(error):
+            self._ended_unheard()
+            self.require_live()
+
+    def _ended_unheard(self) -> None:
+        """The service has ended the session, and its room says nothing of it."""
+        self._end_text = self._end_text or "ended by the server, without a word"
+        self._finish(DisconnectReason.ROOM_DELETED)
+        cleanup.stop_in_background(self, why=self._end_text)
 
     def keep_alive_every(self, seconds: float) -> None:
         """Tell the service in the background that the session is still wanted, until it ends."""
@@ -354,10 +363,17 @@ class Connection:
         """The service should have ended the session by now, and may have, without a word."""
         if self.over:
             return
+        if self.session is not None and not self.protocol.lifetime(self.session).certain:
+            threading.Thread(target=self._ask_if_over, name=f"heygen-check-{self.session_id}", daemon=True).start()
+            return
         self._stop_reason, self._end_text = reason, words
         self.ears.publish(SessionStopped(reason=reason, received_at=time.time()))
         self._finish(DisconnectReason.CLIENT_INITIATED)
         cleanup.stop_in_background(self, why=words)
+
+    def _ask_if_over(self) -> None:
+        with suppress(HeyGenError):  # what matters is concluded from the reply on the way
+            self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=STOP_TIMEOUT)
 
     def ended_by_service(self, event: SessionStopped) -> None:
         """The service says that it has ended the session; the room's end may follow, or take its time."""
@@ -457,7 +473,7 @@ class Connection:
         if running is None or self._wires is None or running.is_current():
             return
         with suppress(HeyGenError):
-            running.call(self._wires.disconnect(), timeout=max(0.5, min(deadline.left, LEAVE_TIMEOUT)), what="leaving")
+            running.call(self._wires.disconnect(), timeout=max(0.1, min(deadline.left, LEAVE_TIMEOUT)), what="leaving")
 
     def _finish(self, reason: DisconnectReason) -> None:
         with self._lock:
@@ -476,13 +492,6 @@ class Connection:
         dispatcher = self._dispatcher()
         if dispatcher is not None:
             dispatcher.end_listeners()
-
-
-def _understood(read: Callable[..., T], *reply: Any) -> T:
-    try:
-        return read(*reply)
-    except WireError as error:
-        raise APIConnectionError(str(error)) from None
 
 
 def _close_all_at_exit() -> None:

@@ -20,12 +20,14 @@ from urllib.parse import quote, urlsplit
 import requests
 import requests.auth
 import urllib3.exceptions
+from attrs import evolve
 
 from .deadline import Deadline
 from .errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
+    AuthenticationError,
     ConfigurationError,
     HeyGenError,
     RateLimitError,
@@ -316,6 +318,10 @@ class RestClient:
             log.debug("%s, attempt %d: %s in %.3f s", call.name, attempt, _told(outcome), time.monotonic() - began)
             if not isinstance(outcome, HeyGenError):
                 return outcome
+            if self._key_is_left(call, outcome) and attempt < ATTEMPTS:
+                call = evolve(call, auth="key")
+                credentials = self._credentials(call, None)
+                continue
             wait = getattr(outcome, "retry_after", None)
             if wait is None:
                 wait = pause * random.uniform(0.5, 1.0)
@@ -325,6 +331,10 @@ class RestClient:
                 raise outcome
             pause = min(2 * pause, LONGEST_PAUSE)
         raise AssertionError("the last attempt returns or raises")
+
+    def _key_is_left(self, call: RestCall, error: HeyGenError) -> bool:
+        """Whether to ask again by the key: what was refused was not done."""
+        return isinstance(error, AuthenticationError) and call.auth == "either" and self.api_key is not None
 
     def _attempt(self, call: RestCall, credentials: _Credentials, deadline: Deadline, late: float, line: Line) -> Any:
         """The data, or the error as a value: raised outside of any ``except``, so that it drags no requests exception
@@ -398,7 +408,10 @@ class RestClient:
         token = _header_value("token", token) or self.token
         if call.auth == "key" or not token:
             if not self.api_key:
-                raise ConfigurationError(f"{call.name} needs the account's key: give api_key= or set HEYGEN_API_KEY")
+                raise ConfigurationError(
+                    f"{call.name} needs the account's key: give api_key=, or set HEYGEN_API_KEY (LIVEAVATAR_API_KEY for "
+                    "LiveAvatar)"
+                )
             return _Credentials("X-Api-Key", self.api_key)
         self._secrets.add(token)
         return _Credentials("Authorization", f"Bearer {token}")

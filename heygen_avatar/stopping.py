@@ -143,4 +143,5 @@ def _name(removal: RestCall) -> str:
 
 
 def _patience(deadline: Deadline) -> float:
-    return max(0.5, min(deadline.left, STOP_TIMEOUT))
+    # A caller out of time still has its chance, but no more than callers may be late by.
+    return max(0.2, min(deadline.left, STOP_TIMEOUT))

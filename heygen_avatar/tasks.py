@@ -50,8 +50,8 @@ def _watch(connection: Connection, speech: Speech, reply: Reply, deadline: Deadl
                     f"the service has not taken {speech!r} in time; session {connection.session_id} goes on"
                 )
         reply.result()
-    except (SessionStateError, SessionNotFoundError):
-        connection.raise_if_over()
+    except (SessionStateError, SessionNotFoundError) as error:
+        connection.raise_if_over(error, deadline)
         raise
     finally:
         reply.abandon()

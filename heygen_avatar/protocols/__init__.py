@@ -32,7 +32,8 @@ class RestCall:
         path: below the base path, with a leading slash.
         body: the JSON object to send, or None.
         params: the query.
-        auth: ``"token"`` for the session's bearer token, ``"key"`` for the account's API key.
+        auth: ``"token"`` for the session's bearer token, ``"key"`` for the account's API key, ``"either"`` for the
+            token and, where that is refused, the key: a token lives shorter (an hour was seen) than a session may.
         repeat: ``"safe"`` to send again after any passing failure; ``"unsent"`` only where the service certainly did
             not act on it.
     """
@@ -42,7 +43,7 @@ class RestCall:
     path: str
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     params: Mapping[str, Any] | None = None
-    auth: Literal["token", "key"] = "token"
+    auth: Literal["token", "key", "either"] = "token"
     repeat: Literal["safe", "unsent"] = "safe"
 
 
@@ -76,10 +77,21 @@ class Lifetime:
     Attributes:
         duration: from its start on, whatever happens.
         idle: from the last activity on.
+        certain: whether it is over then; else the service is asked.
     """
 
     duration: float | None = None
     idle: float | None = None
+    certain: bool = True
+
+
+@frozen(kw_only=True)
+class ListedSession:
+    """A session in the account's list of those that are open. ``is_new``: nobody has started it."""
+
+    session_id: str
+    created_at: float | None
+    is_new: bool
 
 
 class Protocol(typing.Protocol):
@@ -120,6 +132,11 @@ class Protocol(typing.Protocol):
         """Who else must be in the room before the session obeys."""
 
     def lifetime(self, session: StartAvatarResponse) -> Lifetime: ...
+
+    def list_sessions(self) -> RestCall | None:
+        """Ask for the account's open sessions; None where a session whose create call had no reply costs nothing."""
+
+    def read_sessions(self, data: Any) -> tuple[ListedSession, ...]: ...
 
     def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
         """End the session. ``reason`` is for services that ask for one."""

@@ -139,6 +139,11 @@ def api_error(
     return kind(message, **facts)
 
 
+def says_over(error: APIError) -> bool:
+    """Whether the service says that the session is over for good (v1 reference §1b: 10004 closing, 10005 closed)."""
+    return isinstance(error, SessionNotFoundError) or error.code in (10004, 10005) or "closed" in error.message.lower()
+
+
 def _kind(status: int, code: int | str | None, words: str) -> type[APIError]:
     if status == 401:
         # Whatever else it names: a stop call that was not let in has not found the session to be over.

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from ..liveavatar import SANDBOX_SECONDS, LiveAvatarOptions
 from ..models import Service, StartAvatarRequest, StartAvatarResponse
-from . import Lifetime, RestCall, WireError, reading
+from . import Lifetime, ListedSession, RestCall, WireError, reading
 from .token_request import body, context_prompt, options_of
 
 __all__ = ["CommandIds", "LiveAvatarSession"]
@@ -125,6 +125,12 @@ class LiveAvatarSession:
         sandbox = SANDBOX_SECONDS if self.options.sandbox else None
         longest = session.session_duration_limit or self.options.max_session_duration or sandbox
         return Lifetime(duration=longest or None, idle=IDLE_SECONDS)
+
+    def list_sessions(self) -> RestCall | None:
+        return None  # what the create call makes is a token; the session, known by then, begins with the start call
+
+    def read_sessions(self, data: Any) -> tuple[ListedSession, ...]:
+        return ()
 
     def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
         # With a session's token its id is implied, with the key it is needed; given, either will do.

@@ -32,7 +32,7 @@ from ..models import (
     TaskType,
     VoiceChatTransport,
 )
-from . import DataMessage, Envelope, Lifetime, RestCall, SocketMessage, WireError, pipecat, reading
+from . import DataMessage, Envelope, Lifetime, ListedSession, RestCall, SocketMessage, WireError, pipecat, reading
 
 __all__ = ["StreamingProtocol"]
 
@@ -112,7 +112,23 @@ class StreamingProtocol:
         return ()
 
     def lifetime(self, session: StartAvatarResponse) -> Lifetime:
-        return Lifetime()
+        # What the service says at the limit is not known, and sessions of an hour were seen where 600 s are told.
+        return Lifetime(duration=session.session_duration_limit or None, certain=False)
+
+    def list_sessions(self) -> RestCall | None:
+        return RestCall(name="streaming.list", method="GET", path="/v1/streaming.list", auth="key")
+
+    def read_sessions(self, data: Any) -> tuple[ListedSession, ...]:
+        rows = data.get("sessions") if isinstance(data, Mapping) else None
+        return tuple(
+            ListedSession(
+                session_id=reading.text(row, "session_id"),
+                created_at=reading.number(row, "created_at"),
+                is_new=reading.text(row, "status") == "new",
+            )
+            for row in (rows if isinstance(rows, list) else ())
+            if isinstance(row, Mapping)
+        )
 
     def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
         return _session_call("stop", session_id)
@@ -134,7 +150,7 @@ class StreamingProtocol:
             "task_type": request.task_type.value,
             "task_mode": request.task_mode.value,
         }
-        return RestCall(name="streaming.task", path="/v1/streaming.task", body=body, repeat="unsent")
+        return RestCall(name="streaming.task", path="/v1/streaming.task", body=body, auth="either", repeat="unsent")
 
     def read_task(self, data: Any) -> tuple[str | None, float | None]:
         if not isinstance(data, Mapping):
@@ -182,7 +198,7 @@ _CHAT_PATH = "/v1/ws/streaming.chat"
 
 def _session_call(command: str, session_id: str, *, repeat: Literal["safe", "unsent"] = "safe") -> RestCall:
     name = f"streaming.{command}"
-    return RestCall(name=name, path=f"/v1/{name}", body={"session_id": session_id}, repeat=repeat)
+    return RestCall(name=name, path=f"/v1/{name}", body={"session_id": session_id}, auth="either", repeat=repeat)
 
 
 def _chat_text(text: str) -> bytes:

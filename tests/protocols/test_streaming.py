@@ -186,7 +186,7 @@ def test_a_reply_to_new_without_an_id_makes_no_sense(protocol, data):
 def test_commands_name_the_session_and_may_be_repeated(protocol, name):
     call = getattr(protocol, name)("s-1")
     assert call == RestCall(
-        name=f"streaming.{name}", path=f"/v1/streaming.{name}", body={"session_id": "s-1"}, auth="token", repeat="safe"
+        name=f"streaming.{name}", path=f"/v1/streaming.{name}", body={"session_id": "s-1"}, auth="either", repeat="safe"
     )
 
 
