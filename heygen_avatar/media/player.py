@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from pathlib import Path
 
 __all__ = ["player"]
@@ -31,8 +32,27 @@ def player(path: Path) -> str:
                 f"<p>{name} has {size / 1e6:.0f} MB, more than the {MOST / 1e6:.0f} MB that a notebook keeps: "
                 "open it in a player.</p>"
             )
-        data = base64.b64encode(path.read_bytes()).decode()
+        data = base64.b64encode(_seekable(path)).decode()
     except OSError as error:
         return f"<p>{name} cannot be shown: {html.escape(error.strerror or str(error))}</p>"
     tag, kind = TYPES[path.suffix.lower()]
     return f"<{tag} controls style='max-width:640px;width:100%' src='data:{kind};base64,{data}'></{tag}><p>{name}</p>"
+
+
+def _seekable(path: Path) -> bytes:
+    """The file with an index: what is written in fragments, to survive a crash, tells no player how long it is."""
+    if path.suffix.lower() == ".wav":
+        return path.read_bytes()
+    import av
+
+    whole = io.BytesIO()
+    try:
+        with av.open(str(path)) as source, av.open(whole, "w", format="mp4") as target:
+            streams = {stream: target.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:  # the last one of each stream is empty
+                    packet.stream = streams[packet.stream]
+                    target.mux(packet)
+    except av.FFmpegError:
+        return path.read_bytes()
+    return whole.getvalue()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..deadline import Deadline
 from ..errors import HeyGenError, SessionClosedError, WaitTimeoutError
-from ..events import AvatarStartTalking, AvatarStopTalking, StreamDisconnected
+from ..events import AvatarStartTalking, AvatarStopTalking, ConnectionQualityChanged, StreamDisconnected
 from ..media.streams import AudioFrames, VideoFrames
 from .flow import Flow, Kind
 from .kernel import MainThread
@@ -92,6 +92,7 @@ class Live:
         self._send = send
         self._ended = ended
         self._talking = False
+        self._quality = avatar.connection_quality
         self._started = time.monotonic()
         self._over = threading.Event()
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
@@ -219,6 +220,8 @@ class Live:
                     break
                 if isinstance(event, (AvatarStartTalking, AvatarStopTalking)):
                     self._talking = isinstance(event, AvatarStartTalking)
+                elif isinstance(event, ConnectionQualityChanged):
+                    self._quality = event.quality
                 self._tell_all()
             self._tell_all()
             self._ended(self.picture.last)
@@ -234,7 +237,7 @@ class Live:
                 "kind": "state",
                 "n": self.flow.newest,
                 "state": str(self._connection.state),
-                "quality": str(self._connection.quality),
+                "quality": str(self._quality),
                 "talking": self._talking,
                 "seconds": round(time.monotonic() - (self._connection.ready_at or self._started)),
                 "captions": [{"speaker": turn.speaker, "text": turn.text} for turn in turns],

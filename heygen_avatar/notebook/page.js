@@ -345,7 +345,7 @@ class View {
 }
 
 function caption({ speaker, text }) {
-  const line = element("p", `heygen-caption heygen-${speaker}`);
+  const line = element("div", `heygen-caption heygen-${speaker}`);
   line.textContent = text;
   return line;
 }

@@ -50,10 +50,10 @@ def missing() -> str:
 
 
 class Browser:
-    """A running Chromium. Its users say what is in the sound file ``microphone``, once."""
+    """A running Chromium, driven by ``driver``. Its users say what is in the sound file ``microphone``, once."""
 
-    def __init__(self, microphone: Path | None = None) -> None:
-        command = ["node", str(HERE / "driver.mjs"), _chromium(), *([str(microphone)] if microphone else [])]
+    def __init__(self, microphone: Path | None = None, driver: Path = HERE / "driver.mjs") -> None:
+        command = ["node", str(driver), _chromium(), *([str(microphone)] if microphone else [])]
         self._driver = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )

@@ -1,20 +1,18 @@
 // Runs Chromium for the tests: node driver.mjs CHROMIUM [MICROPHONE.wav]
 //
-// Orders come as lines of JSON on stdin, {op, ...}, one at a time; each is answered by one line on stdout, {result} or
-// {error}, within ORDER_SECONDS. The end of stdin ends the browser. It serves page.html with the official client bundled
-// into page.js, from two origins, so that the client meets the simulator across origins as it meets HeyGen. Both are on
-// this machine, but Chromium takes one for a site on the internet.
+// It obeys orders (orders.mjs). It serves page.html with the official client bundled into page.js, from two origins, so
+// that the client meets the simulator across origins as it meets HeyGen. Both are on this machine, but Chromium takes one
+// for a site on the internet.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
-import { chromium } from "playwright-core";
+
+import { launch, obey } from "./orders.mjs";
 
 const [executablePath, microphone] = process.argv.slice(2);
-const ORDER_SECONDS = 25;
 
 const orders = {
   /** Show the page and click on it, as a user does: without that, browsers let nothing sound. */
@@ -38,46 +36,11 @@ const pages = [];
 const files = await content();
 const servers = [await serve(), await serve()];
 const hosts = { here: hostOf(servers[0]), internet: hostOf(servers[1]) };
-const browser = await chromium.launch({ executablePath, args: switches() });
-answer({ result: { chromium: browser.version() } });
-// Also in the middle of an order: whoever gave it may have been killed.
-process.stdin.once("end", leave);
-process.stdout.once("error", leave);
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { op, ...rest } = JSON.parse(line);
-  try {
-    answer({ result: (await inTime(orders[op](rest), op)) ?? null });
-  } catch (error) {
-    answer({ error: String(error.stack ?? error) });
-  }
-}
-
-async function leave() {
-  await browser.close();
-  process.exit();
-}
-
-function answer(message) {
-  process.stdout.write(`${JSON.stringify(message)}\n`);
-}
-
-async function inTime(work, op) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${op} took more than ${ORDER_SECONDS} s`)), ORDER_SECONDS * 1000);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
+const browser = await launch(executablePath, switches(), microphone);
+await obey(orders, browser);
 
 function switches() {
-  const fakes = [
-    `--ip-address-space-overrides=${hosts.internet}=public`,
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-  ];
-  if (microphone) fakes.push(`--use-file-for-fake-audio-capture=${microphone}%noloop`);
-  return [...fakes, "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+  return [`--ip-address-space-overrides=${hosts.internet}=public`];
 }
 
 async function content() {
