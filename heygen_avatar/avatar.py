@@ -360,7 +360,7 @@ class StreamingAvatar(Voicing):
         self._end_previous(deadline)
         from .engine import engine
 
-        engine().warm_up()  # loads the native library while the service thinks
+        engine().warm_up("heygen_avatar.wires")  # loads the native library and this while the service thinks
         connection = self._new_connection(choice)
         with _stopping_on_failure(connection, deadline):
             connection.create(deadline.left)

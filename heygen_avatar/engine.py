@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib
 import logging
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ class Engine:
         self._pending: set[Future[Any]] = set()
         self._on_death: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._dead = False
+        self._warmed_up: set[str] = set()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run ``coroutine`` on the media thread; its future also ends when the thread dies.
@@ -88,8 +90,11 @@ class Engine:
         """Whether the calling thread is the media thread."""
         return threading.current_thread() is self._thread
 
-    def warm_up(self) -> None:
+    def warm_up(self, *modules: str) -> None:
         """Start the thread and load LiveKit's library on it, without waiting: 0.1 to 1 s beside the first REST call.
+
+        Args:
+            modules: what else is to be imported on it, by their full names, for whoever will need them.
 
         Raises:
             UsageError: no session can be started in this process, because the thread has ended, or because the process
@@ -101,7 +106,10 @@ class Engine:
                 "a fork: start it before the parent's first session, or with multiprocessing's \"spawn\""
             )
         with self._lock:
-            self._started()
+            loop = self._started()
+            if not self._warmed_up.issuperset(modules):
+                self._warmed_up.update(modules)
+                loop.call_soon_threadsafe(_import, modules)
 
     def when_dead(self, callback: Callable[[], None]) -> None:
         """Call the bound method ``callback`` (held weakly) if the thread dies, so that nobody waits for it."""
@@ -169,6 +177,13 @@ class Engine:
     def _fail(future: Future[Any]) -> None:
         with contextlib.suppress(Exception):  # somebody else ended it first
             future.set_exception(MediaError("the media thread has ended"))
+
+
+def _import(modules: Iterable[str]) -> None:
+    # What cannot be imported is the error of whoever needs it.
+    with contextlib.suppress(Exception):
+        for module in modules:
+            importlib.import_module(module)
 
 
 async def _cancel_all() -> None:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_a_coroutine_runs_on_the_media_thread_and_its_result_comes_back(engine: 
         return threading.current_thread().name
 
     assert engine.call(where(), timeout=20, what="asking") == "heygen-media"
+
+
+def test_modules_are_warmed_up_on_the_media_thread(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import threading\nwhere = threading.current_thread().name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    engine.warm_up("slow_to_import")
+    engine.call(answer(), timeout=20, what="coming after the import")
+    assert sys.modules.pop("slow_to_import").where == "heygen-media"
+
+
+def test_a_module_that_cannot_be_imported_leaves_the_media_thread_alive(engine: Engine) -> None:
+    engine.warm_up("no_module_of_this_name")
+    assert engine.call(answer(), timeout=20, what="asking") == 42
 
 
 def test_what_a_coroutine_raises_reaches_the_caller(engine: Engine) -> None:
