@@ -84,6 +84,11 @@ class Utterance:
         return bool(getattr(self.source, "live", False))
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was ended before its source's end."""
+        return self._stopped
+
+    @property
     def seconds(self) -> float:
         """How much of it was sent, muted or not."""
         return self._sent / self._sample_rate

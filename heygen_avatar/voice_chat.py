@@ -129,7 +129,7 @@ class VoiceChat:
             UsageError: this voice chat is over, or a microphone is open, which has no end.
         """
         self._require_active()
-        if any(utterance.live for utterance in self._utterances):
+        if any(utterance.live and not utterance.stopped for utterance in list(self._utterances)):
             raise UsageError("a microphone is open, and has no end: stop() its utterance first")
         utterance = self.prepare(sound, Deadline.after(check_timeout(timeout)))
         self.begin(utterance)
