@@ -71,7 +71,10 @@ def _options_in(order: dict[str, Any]) -> LiveAvatarOptions:
     sandbox = order.get("is_sandbox") is True
     if order.get("mode") != LiveAvatarMode.LITE.value:
         return LiveAvatarOptions(sandbox=sandbox)
-    return LiveAvatarOptions(mode=LiveAvatarMode.LITE, sandbox=sandbox, connector=connector_in(order))
+    try:
+        return LiveAvatarOptions(mode=LiveAvatarMode.LITE, sandbox=sandbox, connector=connector_in(order))
+    except (InvalidRequestError, TypeError):  # a connector that this version does not know in this form
+        return LiveAvatarOptions(sandbox=sandbox)
 
 
 def _liveavatar(request: StartAvatarRequest) -> Protocol:
