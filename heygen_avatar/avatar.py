@@ -272,7 +272,7 @@ class StreamingAvatar(Voicing):
         Raises:
             WaitTimeoutError: no answer in time; says how far it got.
             UsageError: the voice chat is muted, or a microphone is open in it.
-            And what :meth:`speak` and :meth:`start_voice_chat` raise.
+            HeyGenError: what :meth:`speak` and :meth:`start_voice_chat` raise.
         """
         deadline = Deadline.after(check_timeout(timeout))
         if isinstance(question, str):
