@@ -11,8 +11,11 @@ import click
 
 from heygen_avatar.cli.chat import chat
 from heygen_avatar.cli.completion import completion
+from heygen_avatar.cli.doctor import doctor
 from heygen_avatar.cli.failures import ExitCode, advice, exit_code
+from heygen_avatar.cli.listings import avatars, contexts, voices
 from heygen_avatar.cli.say import say
+from heygen_avatar.cli.sessions import sessions
 from heygen_avatar.cli.simulator import simulator
 from heygen_avatar.errors import HeyGenError
 from heygen_avatar.version import __version__
@@ -45,7 +48,7 @@ def root(debug: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, format="%(relativeCreated)6.0f ms  %(name)s  %(message)s")
 
 
-for command in (say, chat, simulator, completion):
+for command in (say, chat, simulator, avatars, voices, contexts, sessions, doctor, completion):
     root.add_command(command)
 
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from heygen_avatar import AvatarQuality, Service, StreamingAvatar, VoiceSetting
 from heygen_avatar.cli.failures import NoKeyError
+from heygen_avatar.client import Client
 from heygen_avatar.services import PLACES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,6 +32,10 @@ class Account:
     def avatar(self) -> StreamingAvatar:
         """An avatar of this account, no session started yet."""
         return StreamingAvatar(api_key=self.api_key, base_path=self.base_path, service=self.service)
+
+    def client(self) -> Client:
+        """The account's listings."""
+        return Client(api_key=self.api_key, base_path=self.base_path, service=self.service)
 
 
 def chosen_service(name: str | None) -> Service:
