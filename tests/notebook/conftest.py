@@ -10,7 +10,6 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from heygen_avatar.simulator.voice import Delivery, load_voice
 from tests.browser.chromium import Browser
 from tests.browser.chromium import missing as missing_browser
 
-from .lab import DRIVER, Lab, Notebook
+from .lab import DRIVER, Desk, Lab, Notebook
 from .lab import missing as missing_lab
 
 QUESTION = "Hello, how are you today?"
@@ -56,13 +55,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def opened(lab: Lab, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Open a notebook of one's own, in a page of its own; both are gone after the test."""
-    with ExitStack() as pages:
+@pytest.fixture(scope="module")
+def desk(lab: Lab, browser: Browser) -> Iterator[Desk]:
+    with closing(Desk(lab, browser)) as page:
+        yield page
+        print("\n".join(["the page's console:", *page.console()]))
 
-        def open_notebook(*cells: str, **settings: Any) -> Notebook:
-            name = f"{request.node.name[:40]}-{len(list(lab.folder.iterdir()))}"
-            return pages.enter_context(closing(Notebook(lab, browser, name, cells, **settings)))
+
+@pytest.fixture
+def opened(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open a notebook of one's own; it is gone after the test, and its kernel too."""
+    with ExitStack() as notebooks:
+
+        def open_notebook(*cells: str) -> Notebook:
+            return notebooks.enter_context(closing(desk.open(request.node.name[5:45], cells)))
 
         yield open_notebook

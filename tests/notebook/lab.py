@@ -19,14 +19,19 @@ from typing import Any
 import nbformat
 import requests
 
-from tests.browser.chromium import HERE, Browser, BrowserFailure
+from tests.browser.chromium import HERE, Browser
 from tests.programs import eventually
 
 DRIVER = HERE / "notebook.mjs"
 
 _PANEL = "jupyterapp.shell.currentWidget"
+_IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+
 CONTENT = f"{_PANEL}.content"
-"""The open notebook's cells, for JavaScript."""
+"""The cells of the notebook in front, for JavaScript."""
+
+FIND = f"{_PANEL}.node.querySelector"
+FIND_ALL = f"{_PANEL}.node.querySelectorAll"
 
 
 def missing() -> str:
@@ -80,10 +85,6 @@ class Lab:
         nbformat.write(notebook, path)
         return path
 
-    def kernels(self) -> list[dict[str, Any]]:
-        running: list[dict[str, Any]] = requests.get(f"{self.address}/api/kernels", timeout=10).json()
-        return running
-
     def close(self) -> None:
         """End the server, and with it its kernels."""
         self._process.send_signal(signal.SIGTERM)
@@ -101,22 +102,50 @@ class Lab:
             return False
 
 
-class Notebook:
-    """A notebook that is open in a page of its own, with its kernel running."""
+class Desk:
+    """A page with JupyterLab in it, in which notebooks are opened one after the other."""
 
-    def __init__(self, lab: Lab, browser: Browser, name: str, cells: Sequence[str], *, theme: str = "light") -> None:
-        self.path = lab.write(name, cells)
-        self._lab = lab
+    def __init__(self, lab: Lab, browser: Browser, *, theme: str = "light") -> None:
+        self.lab = lab
         self._browser = browser
-        url = f"{lab.address}/lab/workspaces/{name}/tree/{self.path.name}?reset"
-        self._page = self.order("open", url=url, theme=theme)
-        self.wait(f"window.jupyterapp && {_PANEL} && {_PANEL}.sessionContext.session?.kernel?.status === 'idle'", 25)
-        self.evaluate(f"{_PANEL}.sessionContext.session.kernel.info.then(() => true)")
+        self._page = browser.order("open", url=f"{lab.address}/lab/workspaces/{theme}?reset", theme=theme)
+        self.order("wait", code="window.jupyterapp && jupyterapp.restored.then(() => true)")
         if theme == "dark":
             self.command("apputils:change-theme", theme="JupyterLab Dark")
-            self.wait("document.body.dataset.jpThemeLight === 'false'")
+            self.order("wait", code="document.body.dataset.jpThemeLight === 'false'")
         # Nothing but the notebook, so that what is looked at is in sight.
-        self.evaluate("jupyterapp.shell.collapseLeft()")
+        self.order("evaluate", code="jupyterapp.shell.collapseLeft()")
+
+    def open(self, name: str, cells: Sequence[str]) -> Notebook:
+        """A new notebook, with its kernel running."""
+        path = self.lab.write(name, cells)
+        self.command("docmanager:open", path=path.name)
+        return Notebook(self, path)
+
+    def command(self, name: str, **args: Any) -> None:
+        self.order("evaluate", code=f"void jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(args)})")
+
+    def order(self, op: str, **details: Any) -> Any:
+        return self._browser.order(op, page=self._page, **details)
+
+    def console(self) -> list[str]:
+        lines: list[str] = self.order("console")
+        return lines
+
+    def close(self) -> None:
+        self.order("close")
+
+
+class Notebook:
+    """The notebook that is in front on a desk."""
+
+    def __init__(self, desk: Desk, path: Path) -> None:
+        self.path = path
+        self._desk = desk
+        self.order = desk.order
+        self.command = desk.command
+        here = f"{_PANEL}?.context?.path === {json.dumps(path.name)}"
+        self.wait(f"{here} && {_PANEL}.sessionContext.session?.kernel?.status === 'idle'", 20)
 
     @property
     def kernel_id(self) -> str:
@@ -162,37 +191,27 @@ class Notebook:
     def evaluate(self, code: str) -> Any:
         return self.order("evaluate", code=code)
 
-    def command(self, name: str, **args: Any) -> None:
-        self.evaluate(f"void jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(args)})")
-
     def click(self, selector: str) -> None:
-        self.order("click", selector=selector)
+        self.order("click", selector=f"{_IN_FRONT} {selector}")
+
+    def hold(self, selector: str) -> None:
+        self.order("hold", selector=f"{_IN_FRONT} {selector}")
+
+    def release(self) -> None:
+        self.order("release")
 
     def loudness(self) -> float:
         return float(self.evaluate("window.loudness()"))
 
     def screenshot(self, path: Path, selector: str = "") -> bytes:
-        self.order("screenshot", path=str(path), **({"selector": selector} if selector else {}))
+        self.order("screenshot", path=str(path), **({"selector": f"{_IN_FRONT} {selector}"} if selector else {}))
         return path.read_bytes()
 
-    def console(self) -> list[str]:
-        lines: list[str] = self.order("console")
-        return lines
-
-    def order(self, op: str, **details: Any) -> Any:
-        if op != "open":
-            details["page"] = self._page
-        return self._browser.order(op, **details)
-
     def close(self) -> None:
-        """Close the page and end its kernel."""
-        try:
-            kernel = self.kernel_id
-        except BrowserFailure:
-            kernel = ""
-        self.order("close")
-        if kernel:
-            requests.delete(f"{self._lab.address}/api/kernels/{kernel}", timeout=10)
+        """Close it and end its kernel."""
+        kernel = self.kernel_id
+        self.evaluate(f"{_PANEL}.dispose()")
+        requests.delete(f"{self._desk.lab.address}/api/kernels/{kernel}", timeout=10)
 
 
 def _cell(number: int) -> str:

@@ -13,11 +13,10 @@ import psutil
 import pytest
 
 from heygen_avatar.simulator import Simulator
-from tests.browser.chromium import Browser
 from tests.programs import eventually
 
 from .conftest import Open
-from .lab import CONTENT, Lab, Notebook
+from .lab import CONTENT, FIND, FIND_ALL, Desk, Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -32,14 +31,14 @@ COUNTING = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, t
 LOUD = 0.01
 """RMS of full scale, -40 dB: a voice."""
 
-SHOWN = "document.querySelector('.heygen-stage.shown')"
-SPEAKING = "document.querySelector('.heygen-status').innerText === 'speaking'"
+SHOWN = f"{FIND}('.heygen-stage.shown')"
+SPEAKING = f"{FIND}('.heygen-status').innerText === 'speaking'"
 NO_SESSION_WITHIN = 3.0
 
 
 def caption(words: str, *, speaker: str = "avatar") -> str:
     """Whether the page shows these words as the last that this side said."""
-    return f"[...document.querySelectorAll('.heygen-caption.heygen-{speaker}')].at(-1)?.innerText.includes('{words}')"
+    return f"[...{FIND_ALL}('.heygen-caption.heygen-{speaker}')].at(-1)?.innerText.includes('{words}')"
 
 
 def ended(cell: int) -> str:
@@ -52,7 +51,7 @@ def live(simulator: Simulator) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def lasting(lab: Lab, browser: Browser) -> Iterator[Notebook]:
+def lasting(desk: Desk) -> Iterator[Notebook]:
     """A notebook with a live avatar, for all tests that leave it live."""
     cells = [
         SHOW,
@@ -61,11 +60,10 @@ def lasting(lab: Lab, browser: Browser) -> Iterator[Notebook]:
         "import time\nuntil = time.monotonic() + 3\nwhile time.monotonic() < until: pass",
         "avatar.on('avatar_talking_message', lambda event: print('heard:', event.message))\navatar.say('Yes.').outcome",
     ]
-    with closing(Notebook(lab, browser, "lasting", cells)) as notebook:
+    with closing(desk.open("lasting", cells)) as notebook:
         notebook.run(0)
         notebook.wait(SHOWN)
         yield notebook
-        print("\n".join(notebook.console()))
 
 
 # What is seen and heard
@@ -82,7 +80,7 @@ def test_the_avatar_is_heard_in_the_page_and_captioned_while_a_cell_says_it(last
     lasting.wait(caption("Can you"))
     assert lasting.running(1)
     lasting.wait(caption("Can you see and hear me?"))
-    lasting.wait("document.querySelectorAll('.jp-OutputArea-output').length > 1")
+    lasting.wait(f"{FIND_ALL}('.jp-OutputArea-output').length > 1")
     assert "SPOKEN" in lasting.text(1)
 
 
@@ -103,18 +101,18 @@ def test_interrupt_silences_the_avatar_also_while_a_cell_waits_for_it(lasting: N
     lasting.wait(ended(2), 3)
     lasting.wait("window.loudness() < 0.001", 3)
     assert "INTERRUPTED" in lasting.text(2)
-    assert "fifteen" not in lasting.evaluate("document.querySelector('.heygen-captions').innerText")
+    assert "fifteen" not in lasting.evaluate(f"{FIND}('.heygen-captions').innerText")
 
 
 def test_what_the_user_says_while_the_button_is_held_is_answered(lasting: Notebook) -> None:
     lasting.wait(f"!({SPEAKING})")
-    lasting.order("hold", selector=".heygen-talk")
-    lasting.wait("document.querySelector('.heygen-talk').innerText === 'Speak now'")
+    lasting.hold(".heygen-talk")
+    lasting.wait(f"{FIND}('.heygen-talk').innerText === 'Speak now'")
     lasting.wait(caption("hello", speaker="user"), 10)
-    lasting.order("release")
+    lasting.release()
     lasting.wait(caption("How can I help you"), 10)
     lasting.wait(f"window.loudness() > {LOUD}")
-    assert lasting.evaluate("document.querySelector('.heygen-note').innerText") == ""
+    assert lasting.evaluate(f"{FIND}('.heygen-note').innerText") == ""
     lasting.wait(f"!({SPEAKING})")
 
 
@@ -162,7 +160,7 @@ def test_the_stop_button_ends_the_session_and_leaves_its_picture(opened: Open, s
     assert len(set(live(simulator)) - before) == 1
     notebook.click(".heygen-stop")
     assert eventually(lambda: set(live(simulator)) == before, NO_SESSION_WITHIN)
-    notebook.wait("document.querySelector('.heygen-still img')?.naturalWidth > 0")
+    notebook.wait(f"{FIND}('.heygen-still img')?.naturalWidth > 0")
     assert re.search(r"The session has ended after \d+ s: stopped here\.", notebook.text(0))
 
 
