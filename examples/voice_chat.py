@@ -1,36 +1,28 @@
-"""Speak with an avatar: by the microphone until Ctrl-C, or by sound files, each of which is a question.
+"""A conversation by voice: ask aloud, read and hear the answers.
 
-python examples/voice_chat.py                        # needs the extra "audio"
-python examples/voice_chat.py question.wav more.wav  # needs the extra "record"
+``heygen-avatar simulator -- python examples/voice_chat.py question.wav another.wav`` asks a local simulator what the
+files ask; without a file, the microphone is open and the avatar is on the loudspeaker (extra ``audio``), until Ctrl-C.
+Reads HEYGEN_API_KEY and HEYGEN_BASE_PATH from the environment.
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from heygen_avatar import AvatarEndMessage, Event, Microphone, StreamingAvatar, StreamingEvents, UserEndMessage
+from heygen_avatar import StreamingAvatar, StreamingEvents, VoiceChatTransport
 
-
-def show(event: Event) -> None:
-    match event:
-        case UserEndMessage():
-            print("(heard you)", flush=True)
-        case AvatarEndMessage():
-            print(f"avatar: {avatar.transcript[-1].text}", flush=True)
-
+files = [Path(name) for name in sys.argv[1:]]
 
 with StreamingAvatar() as avatar:
-    avatar.create_start_avatar()
-    if sys.argv[1:]:
-        for path in sys.argv[1:]:
-            exchange = avatar.ask(Path(path))
-            print(f"you: {exchange.question}\navatar: {exchange.answer}", flush=True)
+    avatar.create_start_avatar(voice_chat_transport=VoiceChatTransport.LIVEKIT)
+    if files:
+        for file in files:
+            exchange = avatar.ask(file)
+            print(f"you:    {exchange.question}\navatar: {exchange.answer}")
     else:
-        avatar.on(StreamingEvents.USER_END_MESSAGE, show)
-        avatar.on(StreamingEvents.AVATAR_END_MESSAGE, show)
-        with avatar.start_voice_chat(source=Microphone()), avatar.play():
-            print("Speak. Ctrl-C ends it.", flush=True)
-            try:
-                for _ in avatar.events():
-                    pass
-            except KeyboardInterrupt:
-                print()
+        avatar.on(StreamingEvents.USER_TALKING_MESSAGE, lambda event: print("you:   ", event.message))
+        avatar.on(StreamingEvents.AVATAR_TALKING_MESSAGE, lambda event: print("avatar:", event.message))
+        with suppress(KeyboardInterrupt), avatar.play(), avatar.start_voice_chat():
+            print("Speak; Ctrl-C ends the conversation.")
+            for _ in avatar.events():
+                pass

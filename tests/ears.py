@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from heygen_avatar.simulator import voice_chat
@@ -91,6 +92,11 @@ class Ears:
 def tone(seconds: float, rate: int = 16_000, *, hertz: float = 300.0) -> NDArray[np.int16]:
     """A tone, loud all the way."""
     return (8_000 * np.cos(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.int16)
+
+
+def whole(seconds: float) -> Any:
+    """Equal to the length of a sound of which nothing is missing. On a busy machine a late packet may stretch it."""
+    return pytest.approx(seconds + 0.05, abs=0.08)
 
 
 def pieces(samples: NDArray[np.int16], size: int = 1_600) -> Iterator[NDArray[np.int16]]:

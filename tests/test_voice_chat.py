@@ -29,7 +29,7 @@ from heygen_avatar import (
 from heygen_avatar.media.frames import AudioFrame
 from heygen_avatar.simulator import Hearing, RecogniserSettings, Simulator
 from heygen_avatar.simulator.faults import Fault
-from tests.ears import Ears, pieces, tone, write_wave
+from tests.ears import Ears, pieces, tone, whole, write_wave
 from tests.programs import eventually
 from tests.simulator.sounds import spoken
 
@@ -121,7 +121,7 @@ def test_not_a_sample_is_lost_on_the_chat_socket(make_avatar: Callable[..., Stre
 def test_no_part_of_a_sound_of_any_rate_is_lost(avatar: StreamingAvatar, ears: Ears, rate: int) -> None:
     avatar.start_voice_chat(source=Samples(tone(1.5, rate), rate)).utterance.wait()
     ears.wait_for_more(0.3)
-    assert ears.sounds == [pytest.approx(1.5, abs=0.03)]
+    assert ears.sounds == [whole(1.5)]
 
 
 def test_what_is_pushed_is_heard_while_it_is_pushed(avatar: StreamingAvatar, ears: Ears) -> None:
@@ -134,7 +134,7 @@ def test_what_is_pushed_is_heard_while_it_is_pushed(avatar: StreamingAvatar, ear
     source.end()
     utterance.wait()
     ears.wait_for_more(0.2)
-    assert ears.loud_seconds == pytest.approx(1.0, abs=0.05)
+    assert ears.loud_seconds == whole(1.0)
 
 
 def test_several_sounds_follow_each_other_as_turns_of_their_own(avatar: StreamingAvatar, ears: Ears) -> None:
@@ -142,7 +142,7 @@ def test_several_sounds_follow_each_other_as_turns_of_their_own(avatar: Streamin
     second, third = voice.speak(Samples(tone(0.6), 16_000)), voice.speak(Samples(tone(0.8), 16_000))
     third.wait()
     ears.wait_for_more(0.2)
-    assert ears.sounds == [pytest.approx(length, abs=0.03) for length in (0.4, 0.6, 0.8)]
+    assert ears.sounds == [whole(length) for length in (0.4, 0.6, 0.8)]
     assert second.done and voice.utterance is None and voice.active
 
 
@@ -190,7 +190,7 @@ def test_a_source_of_one_s_own_is_read_on_a_thread_of_its_own(avatar: StreamingA
 
     avatar.start_voice_chat(source=Own()).utterance.wait()
     ears.wait_for_more(0.2)
-    assert ears.sounds == [pytest.approx(0.5, abs=0.03)]
+    assert ears.sounds == [whole(0.5)]
     assert len(threads) == 1 and threads.pop().startswith("heygen-voice-")
 
 
@@ -211,7 +211,7 @@ def test_what_a_source_gave_before_it_raised_is_heard_and_the_error_is_told(
         utterance.wait()
     assert isinstance(failure.value.__cause__, KeyError)
     assert told.value.error is failure.value
-    assert ears.sounds == [pytest.approx(0.5, abs=0.03)]
+    assert ears.sounds == [whole(0.5)]
     voice.speak(Samples(tone(0.3), 16_000)).wait()
 
 
@@ -230,7 +230,7 @@ def test_a_source_that_stalls_is_heard_as_silence_until_it_goes_on(avatar: Strea
     go_on.set()
     utterance.wait()
     ears.wait_for_more(0.2)
-    assert len(ears.sounds) == 2 and ears.loud_seconds == pytest.approx(1.0, abs=0.05)
+    assert len(ears.sounds) == 2 and ears.loud_seconds == whole(1.0)
 
 
 def test_a_generator_that_gives_nothing_is_told_as_an_error(avatar: StreamingAvatar) -> None:
@@ -361,7 +361,7 @@ def test_starting_again_ends_the_first_one(avatar: StreamingAvatar, ears: Ears, 
     assert not first.active and avatar.voice_chat is second
     second.utterance.wait()
     ears.wait_for_more(0.2)
-    assert ears.sounds == [pytest.approx(0.5, abs=0.03)]
+    assert ears.sounds == [whole(0.5)]
 
 
 def test_closing_takes_the_track_back(make_avatar: Callable[..., StreamingAvatar], ears: Ears, silent: Samples) -> None:
@@ -471,4 +471,4 @@ def test_a_room_that_is_connected_again_hears_the_user_again(
     before = ears.loud_seconds
     voice.speak(Samples(tone(1.0), 16_000)).wait()
     ears.wait_for_more(0.3)
-    assert ears.loud_seconds - before == pytest.approx(1.0, abs=0.05)
+    assert ears.loud_seconds - before == whole(1.0)
