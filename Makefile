@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs clean
 
 help:
 	@echo "make demo    an avatar speaks: starts the simulator, prints each event, leaves demo.mp4 (no account, no network)"
 	@echo "make test    the whole test suite, over real WebRTC against the simulator"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  ruff format"
+	@echo "make docs    the pages in docs/_build, tutorials executed against the simulator"
 
 $(STAMP): setup.cfg setup.py
 	@echo "Setting up $(VENV) (about a minute, once) ..."
@@ -36,5 +38,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(DOCS_STAMP): $(STAMP)
+	@echo "Adding what the documentation needs ..."
+	@$(BIN)/python -m pip install -qqq --editable '.[docs]' || $(BIN)/python -m pip install --editable '.[docs]'
+	@touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -52,7 +52,7 @@ def say(
             stage.enter_context(aloud(avatar, status))
         else:
             recording = stage.enter_context(avatar.record(output))
-        captions = Captions(avatar, live=sys.stdout.isatty())
+        captions = Captions(avatar, live=sys.stdout.isatty() and not as_json)
         for passage in spoken:
             captions.begin()
             avatar.say(passage)

@@ -187,3 +187,11 @@ def test_the_shell_is_offered_the_words_that_fit() -> None:
     env = environment(_HEYGEN_AVATAR_COMPLETE="bash_complete", COMP_WORDS="heygen-avatar s", COMP_CWORD="1")
     done = piped(env=env)
     assert {"plain,say", "plain,simulator"} <= set(done.stdout.split())
+
+
+@unix
+def test_on_a_terminal_json_is_not_mixed_with_captions(simulator: Simulator) -> None:
+    say = terminal("say", "Hi.", "--json", simulator=simulator)
+    assert exit_code(say) == 0
+    assert say.before is not None
+    assert say.before.count("Hi.") == 1
