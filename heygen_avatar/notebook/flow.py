@@ -21,6 +21,9 @@ WINDOW = 2
 LOST = 6.0
 """Seconds of silence after which a page is taken for gone. It answers to a message that is sent every two."""
 
+STUCK = 2.5
+"""Seconds of silence after which a page is not waited for where another one takes what is sent."""
+
 BLIND_INTERVAL = 0.2
 """Seconds between pictures while pages cannot be heard, because a cell keeps the kernel's main thread."""
 
@@ -44,16 +47,13 @@ class Flow:
         self._newest = 0
         self._sent_at = float("-inf")
         self._heard_at = now
+        self.ever_heard = False
+        """Whether there ever was a page."""
 
     @property
     def newest(self) -> int:
         """The number of the last picture sent."""
         return self._newest
-
-    @property
-    def ever_heard(self) -> bool:
-        """Whether there ever was a page."""
-        return bool(self._pages)
 
     def hear(self, page: str, acknowledged: int, now: float, wants: frozenset[Kind] | None = None) -> None:
         """A page has dealt with all pictures up to ``acknowledged``, and may say what it wants from now on."""
@@ -61,24 +61,31 @@ class Flow:
             known = self._pages.setdefault(page, _Page(0, now, frozenset(("picture", "sound"))))
             known.acknowledged = max(known.acknowledged, min(acknowledged, self._newest))
             known.heard_at = self._heard_at = now
+            self.ever_heard = True
             if wants is not None:
                 known.wants = wants
+
+    def forget(self, page: str) -> None:
+        """A page has said that it goes."""
+        with self._lock:
+            self._pages.pop(page, None)
 
     def wanted(self, kind: Kind, now: float, *, deaf: bool) -> bool:
         """Whether anybody would see or hear it. ``deaf``: pages cannot be heard at the moment."""
         with self._lock:
             if deaf:
-                wishes = [page.wants for page in self._pages.values()]
-                return now - self._heard_at < BLIND_SECONDS and (not wishes or any(kind in wish for wish in wishes))
-            if not self._pages:
+                wanted = not self.ever_heard or any(kind in page.wants for page in self._pages.values())
+                return wanted and now - self._heard_at < BLIND_SECONDS
+            if not self.ever_heard:  # a page is about to come
                 return now - self._heard_at < LOST
             return any(kind in page.wants for page in self._present(now))
 
     def may_send(self, now: float, *, deaf: bool) -> bool:
         """Whether another picture may be sent."""
         with self._lock:
-            slowest = min((page.acknowledged for page in self._present(now)), default=0)
-            if self._newest - slowest < WINDOW:
+            pages = self._present(now)
+            awake = [page for page in pages if now - page.heard_at < STUCK] or pages
+            if self._newest - min((page.acknowledged for page in awake), default=0) < WINDOW:
                 return True
             return deaf and now - self._heard_at < BLIND_SECONDS and now - self._sent_at >= BLIND_INTERVAL
 

@@ -155,6 +155,8 @@ class Live:
                 self.flow.hear(str(message.get("page")), int(message.get("n", 0)), time.monotonic())
             case "here":
                 self._hear_of(message)
+            case "gone":
+                self.flow.forget(str(message.get("page")))
             case "press":
                 self._press(str(message.get("button")))
             case "talk":

@@ -30,14 +30,17 @@ class Page {
     this.microphone = new Microphone(this);
     this.hear = (message, buffers) => this.receive(message, buffers);
     this.look = () => this.tell();
+    this.leave = () => this.send({ kind: "gone", page: this.name });
     model.on("msg:custom", this.hear);
     document.addEventListener("visibilitychange", this.look);
+    window.addEventListener("pagehide", this.leave);
     this.tell({ new: true });
   }
 
   close() {
     this.model.off("msg:custom", this.hear);
     document.removeEventListener("visibilitychange", this.look);
+    window.removeEventListener("pagehide", this.leave);
     this.microphone.release();
     this.speaker.close();
   }
@@ -66,7 +69,7 @@ class Page {
       console.warn("a picture of the avatar could not be shown", error);
     }
     this.drawn = n;
-    this.model.send({ kind: "ack", page: this.name, n });
+    this.send({ kind: "ack", page: this.name, n });
   }
 
   get seen() {
@@ -76,12 +79,20 @@ class Page {
   /** Say that this page is here, and what it wants. */
   tell(more = {}) {
     const sound = this.views.size > 0 && this.speaker.on;
-    this.model.send({ kind: "here", page: this.name, n: this.drawn, picture: this.seen, sound, ...more });
+    this.send({ kind: "here", page: this.name, n: this.drawn, picture: this.seen, sound, ...more });
+  }
+
+  send(message, buffers) {
+    try {
+      this.model.send(message, undefined, buffers);
+    } catch {
+      // The kernel is gone, or has closed the widget: there is nobody to tell.
+    }
   }
 
   press(button) {
     if (button === "interrupt") this.speaker.silence();
-    this.model.send({ kind: "press", button });
+    this.send({ kind: "press", button });
   }
 
   notice(text) {
@@ -183,8 +194,8 @@ class Microphone {
       if (this.take !== take) return this.end(take); // let go before it was open
       const recorder = new AudioWorkletNode(take.context, "recorder", { numberOfOutputs: 0 });
       take.recorder = recorder;
-      this.page.model.send({ kind: "talk", held: true, rate: take.context.sampleRate });
-      recorder.port.onmessage = ({ data }) => this.page.model.send({ kind: "voice" }, undefined, [data]);
+      this.page.send({ kind: "talk", held: true, rate: take.context.sampleRate });
+      recorder.port.onmessage = ({ data }) => this.page.send({ kind: "voice" }, [data]);
       take.context.createMediaStreamSource(stream).connect(recorder);
       this.set("open");
     } catch (error) {
@@ -199,7 +210,7 @@ class Microphone {
     const { take } = this;
     if (!take) return;
     this.take = null;
-    if (this.state === "open") this.page.model.send({ kind: "talk", held: false });
+    if (this.state === "open") this.page.send({ kind: "talk", held: false });
     this.end(take);
     this.set("idle");
   }
