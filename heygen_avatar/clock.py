@@ -25,6 +25,9 @@ WARNING = 15.0
 GRACE = 2.0
 """Seconds beyond its end in which the service may say itself that a session is over."""
 
+LOOK = 0.2
+"""Seconds between two looks whether a session that is about to expire has come to life again."""
+
 _numbers = count(1)
 
 
@@ -84,7 +87,8 @@ class SessionClock:
             if self._touched_at != seen:
                 continue
             self._expiring(max(0.0, seen + seconds - time.monotonic()), SessionEndReason.IDLE_TIMEOUT.value)
-            await _until(seen + seconds + GRACE)
+            while self._touched_at == seen and time.monotonic() < seen + seconds + GRACE:
+                await asyncio.sleep(LOOK)
             if self._touched_at == seen:
                 break
         self._expired(
