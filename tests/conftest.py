@@ -13,6 +13,8 @@ import pytest
 
 from heygen_avatar import cleanup
 from heygen_avatar.simulator import Limits, Simulator
+from tests.livekit_server import LiveKitServer
+from tests.livekit_server import missing as livekit_server_missing
 from tests.programs import eventually
 from tests.secrecy import SecretWatch, listen
 
@@ -92,3 +94,28 @@ def make_simulator() -> Iterator[Callable[..., Simulator]]:
             return started.enter_context(Simulator(**{"limits": ROOMY, **settings}))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def livekit_server() -> Iterator[LiveKitServer]:
+    """A real LiveKit server; where there is none, the tests that want one are skipped."""
+    if reason := livekit_server_missing():
+        pytest.skip(reason)
+    server = LiveKitServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def livekit_simulator(livekit_server: LiveKitServer) -> Iterator[Simulator]:
+    """A simulator that performs in rooms of the real LiveKit server."""
+    with Simulator(limits=ROOMY, **livekit_server.settings) as shared:
+        yield shared
+
+
+@pytest.fixture(params=["rooms of its own", "rooms of a LiveKit server"])
+def any_simulator(request: pytest.FixtureRequest) -> Simulator:
+    """The shared simulator, and the one on the real LiveKit server: what a client sees is the same."""
+    where = "simulator" if request.param == "rooms of its own" else "livekit_simulator"
+    simulator: Simulator = request.getfixturevalue(where)
+    return simulator

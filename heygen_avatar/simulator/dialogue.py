@@ -21,9 +21,8 @@ from heygen_avatar.simulator.line import Line, Spoken
 from heygen_avatar.simulator.listener import RATES
 from heygen_avatar.simulator.scene import Part, Scene
 from heygen_avatar.simulator.sessions import Closer, Session
-from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.sound import SoundSocket
-from heygen_avatar.simulator.stage import SAMPLE_RATE
+from heygen_avatar.simulator.stage import SAMPLE_RATE, Rooms
 from heygen_avatar.simulator.voice_chat import Ears, Transport, VoiceChat
 
 CLIENT_IDENTITY = "client"
@@ -63,10 +62,10 @@ class ChatTerms:
 class Dialogue:
     """The conversation of one session. Everything here runs on the simulator's event loop."""
 
-    def __init__(self, session: Session, part: TalkingPart, sfu: Sfu, *, silent_end: bool) -> None:
+    def __init__(self, session: Session, part: TalkingPart, rooms: Rooms, *, silent_end: bool) -> None:
         self.session = session
         self._part = part
-        self.stage = sfu.create(session.id, self)
+        self.stage = rooms.create(session.id, self)
         self._scene = Scene(session, self.stage, part, self)
         self._performer = self._scene.performer
         self._voice_chat = VoiceChat(self, part.ears)

@@ -1,7 +1,7 @@
-"""A room on somebody's LiveKit server as a :class:`~.stage.Stage`: the avatar comes as an ordinary participant.
+"""A room on a LiveKit server as a :class:`~.stage.Stage`: one of the cast comes as an ordinary participant.
 
-It has the one token it was given, so it can admit nobody and throw nobody out. Everything here runs on the simulator's
-loop.
+It has the one token it was given, so it can admit nobody and throw nobody out: the room is somebody else's
+(``livekit_rooms.py`` has rooms of our own there). Everything here runs on the simulator's loop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
+from heygen_avatar.simulator.livekit_microphones import LiveKitMicrophones
 from heygen_avatar.simulator.stage import AVATAR_IDENTITY, BLOCK_SAMPLES, SAMPLE_RATE, StageListener, VideoFormat
 
 logger = logging.getLogger(__name__)
@@ -24,17 +25,23 @@ VIDEO_TRACK, AUDIO_TRACK = "avatar", "avatar-audio"
 
 
 class LiveKitStage:
-    """The room that ``token`` opens on the server at ``url``."""
+    """The room that ``token`` opens on the server at ``url``.
 
-    def __init__(self, url: str, token: str, listener: StageListener) -> None:
+    With ``hears``, clients' microphones are subscribed and listened to.
+    """
+
+    def __init__(self, url: str, token: str, listener: StageListener, *, hears: bool = False) -> None:
         self._url = url
         self._token = token
         self._listener = listener
+        self._microphones = LiveKitMicrophones(listener) if hears else None
         self._room: rtc.Room | None = None
+        self._here: set[str] = set()
         self._picture: rtc.VideoSource | None = None
         self._voice: rtc.AudioSource | None = None
         self._blocks: asyncio.Queue[NDArray[np.int16] | None] = asyncio.Queue()
         self._speaking: asyncio.Task[None] | None = None
+        self._silenced = False
 
     @property
     def url(self) -> str:
@@ -52,16 +59,18 @@ class LiveKitStage:
         """Join and publish, under the identity that the token says."""
         # Made here, for a room belongs to the loop it is made on.
         self._room = rtc.Room()
-        self._room.on("participant_connected", lambda participant: self._listener.on_joined(participant.identity))
-        self._room.on("participant_disconnected", lambda participant: self._listener.on_left(participant.identity))
+        self._room.on("participant_active", self._on_arrival)
+        self._room.on("participant_disconnected", self._on_departure)
         self._room.on("data_received", self._on_data)
+        if self._microphones is not None:
+            self._microphones.listen(self._room)
         await self._room.connect(self._url, self._token, rtc.RoomOptions(auto_subscribe=False))
         if video is not None:
             await self._publish_picture(video)
         if audio:
             await self._publish_voice()
         for participant in list(self._room.remote_participants.values()):
-            self._listener.on_joined(participant.identity)
+            self._on_arrival(participant)
 
     async def _publish_picture(self, video: VideoFormat) -> None:
         assert self._room is not None
@@ -81,7 +90,7 @@ class LiveKitStage:
         track = rtc.LocalAudioTrack.create_audio_track(AUDIO_TRACK, self._voice)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
         await self._room.local_participant.publish_track(track, options)
-        self._speaking = asyncio.create_task(self._speak_forever(self._voice), name="voice in a client's room")
+        self._speaking = asyncio.create_task(self._speak_forever(self._voice), name="voice in a LiveKit room")
 
     async def leave(self, identity: str) -> None:
         """Leave the room: nobody else of the cast is in it."""
@@ -93,7 +102,7 @@ class LiveKitStage:
         return self._room is not None and bool(self._room.remote_participants)
 
     def push_audio(self, samples: NDArray[np.int16]) -> None:
-        if self._blocks.qsize() < _QUEUED_MS // _BLOCK_MS:
+        if self._voice is not None and self._blocks.qsize() < _QUEUED_MS // _BLOCK_MS:
             self._blocks.put_nowait(samples)
 
     def push_video(self, frame: av.VideoFrame) -> None:
@@ -107,11 +116,14 @@ class LiveKitStage:
         self, payload: bytes, *, topic: str = "", sender: str = AVATAR_IDENTITY, to: Sequence[str] = ()
     ) -> None:
         """Send a packet; its sender is who the token says."""
-        if self._room is not None:
+        if self._room is not None and not self._silenced:
             await self._room.local_participant.publish_data(payload, topic=topic, destination_identities=list(to))
 
     def remove(self, identity: str) -> None:
         """Nobody can be thrown out of a room that is not ours."""
+
+    async def vanish(self) -> None:
+        self._silenced = True
 
     async def close(self) -> None:
         """Leave; the room itself is the client's. Idempotent."""
@@ -123,6 +135,9 @@ class LiveKitStage:
             self._blocks.put_nowait(None)
             await self._speaking
             await self._voice.wait_for_playout()
+        if self._microphones is not None:
+            await self._microphones.close()
+        await self._unpublish(room)
         await room.disconnect()
         if self._voice is not None:
             await self._voice.aclose()
@@ -130,9 +145,28 @@ class LiveKitStage:
             await self._picture.aclose()
             self._picture = None
 
+    async def _unpublish(self, room: rtc.Room) -> None:
+        # livekit 1.2.1 keeps the memory of a track whose room ends under it (rust-sdks #1443).
+        for sid in list(room.local_participant.track_publications):
+            try:
+                await room.local_participant.unpublish_track(sid)
+            except Exception as error:  # the server has ended the room first
+                logger.debug("track %s was not unpublished: %s", sid, error)
+
+    def _on_arrival(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity not in self._here:
+            self._here.add(participant.identity)
+            self._listener.on_joined(participant.identity)
+
+    def _on_departure(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity in self._here:
+            self._here.discard(participant.identity)
+            self._listener.on_left(participant.identity)
+
     def _on_data(self, packet: rtc.DataPacket) -> None:
-        if packet.participant is not None:
-            self._listener.on_data(packet.participant.identity, packet.data, packet.topic or "")
+        # A server may pass on a packet before it tells of who sent it; the sender has no name then.
+        identity = packet.participant.identity if packet.participant is not None else ""
+        self._listener.on_data(identity, packet.data, packet.topic or "")
 
     async def _speak_forever(self, voice: rtc.AudioSource) -> None:
         while (samples := await self._blocks.get()) is not None:

@@ -17,22 +17,24 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from aiohttp import web
-from attrs import frozen
+from attrs import field, frozen
 
 from heygen_avatar.errors import ConfigurationError, InvalidRequestError, UsageError
 from heygen_avatar.simulator.accidents import Accidents
 from heygen_avatar.simulator.accounts import Account
 from heygen_avatar.simulator.brain import BrainSettings
 from heygen_avatar.simulator.catalog import Catalog
-from heygen_avatar.simulator.faults import Fault, Faults, Plan, read_plan
+from heygen_avatar.simulator.faults import SESSION_KINDS, Fault, Faults, Plan, read_plan
 from heygen_avatar.simulator.limits import Limits
 from heygen_avatar.simulator.listener import Hearing
 from heygen_avatar.simulator.liveavatar.service import LiveAvatar
+from heygen_avatar.simulator.livekit_rooms import LiveKitRooms
 from heygen_avatar.simulator.management import Management
 from heygen_avatar.simulator.recogniser import Recogniser, RecogniserSettings, load_recogniser
 from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, allow_browsers, answer_in_json, read_json
 from heygen_avatar.simulator.sessions import EndReason, Sessions
 from heygen_avatar.simulator.sfu import Sfu
+from heygen_avatar.simulator.stage import Rooms
 from heygen_avatar.simulator.streaming import StreamingV1
 from heygen_avatar.simulator.studio import Studio
 from heygen_avatar.simulator.voice import Voice, load_voice
@@ -65,8 +67,12 @@ class Simulator:
         hearing: when a user is taken to begin and to have finished speaking, and how long silence is borne.
         avatars: ids of avatars of your own that your code asks for, besides the public ones.
         voices: likewise, ids of voices.
+        livekit_url: a LiveKit server in whose rooms to perform, ``ws://host:port``, instead of in rooms of its own;
+            with ``livekit_api_key`` and ``livekit_api_secret`` of that server. What is planned to go wrong in a room
+            (:class:`Fault`) needs its own rooms.
 
     Raises:
+        ConfigurationError: a setting is out of range, or only a part of LiveKit's three is given.
         MissingExtraError: ``voice="espeak"`` without the extra ``voice``, or pocketsphinx without ``stt``.
     """
 
@@ -83,6 +89,9 @@ class Simulator:
         hearing: Hearing | None = None,
         avatars: Iterable[str] = (),
         voices: Iterable[str] = (),
+        livekit_url: str | None = None,
+        livekit_api_key: str | None = None,
+        livekit_api_secret: str | None = None,
     ) -> None:
         if not 0 <= port <= 65_535:
             raise ConfigurationError(f"port must be from 0 to 65535, not {port}")
@@ -98,6 +107,7 @@ class Simulator:
             recogniser=load_recogniser(stt),
             hearing=hearing or Hearing(),
             catalog=Catalog(tuple(avatars), tuple(voices)),
+            livekit=_livekit(livekit_url, livekit_api_key, livekit_api_secret),
         )
         self._sessions = Sessions(self._settings.limits)
         self._thread: threading.Thread | None = None
@@ -182,8 +192,18 @@ class Simulator:
             InvalidRequestError: the plan makes no sense.
             UsageError: the simulator is not running.
         """
-        faults = read_plan(plan)
+        faults = self._read_plan(plan)
         self._on_the_loop(lambda running: running.add(faults))
+
+    def _read_plan(self, plan: Plan) -> list[Fault]:
+        faults = read_plan(plan)
+        beyond = {fault.kind for fault in faults if fault.kind in SESSION_KINDS}
+        if beyond and self._settings.livekit is not None:
+            raise InvalidRequestError(
+                f"{', '.join(sorted(beyond))}: the rooms are a LiveKit server's, where only its own simulate_scenario "
+                "makes anything go wrong"
+            )
+        return faults
 
     def clear_faults(self) -> None:
         """Nothing goes wrong any more; the same as ``DELETE /simulator/faults``."""
@@ -218,9 +238,10 @@ class Simulator:
         self._stopping = asyncio.Event()
         self._faults = Faults()
         sfu = Sfu(api_key="simulator", api_secret=secrets.token_hex(32))
+        livekit = self._settings.livekit.open() if self._settings.livekit is not None else None
         account = Account(self._api_key, self._settings.limits.token_lifetime)
         accidents = Accidents(self._faults, self._sessions, sfu, account)
-        application = self._application(account, sfu, self._faults)
+        application = self._application(account, sfu, livekit or sfu, self._faults)
         application.on_response_prepare.append(accidents.notice)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=_HANDLER_SECONDS)
         await runner.setup()
@@ -237,9 +258,11 @@ class Simulator:
             await self._sessions.end_all(EndReason.SIMULATOR_STOPPED)
             await self._settings.recogniser.close()
             await sfu.close()
+            if livekit is not None:
+                await livekit.close()
             await runner.cleanup()
 
-    def _application(self, account: Account, sfu: Sfu, faults: Faults) -> web.Application:
+    def _application(self, account: Account, sfu: Sfu, rooms: Rooms, faults: Faults) -> web.Application:
         settings = self._settings
         studio = Studio(
             account=account,
@@ -247,6 +270,7 @@ class Simulator:
             limits=settings.limits,
             sessions=self._sessions,
             sfu=sfu,
+            rooms=rooms,
             faults=faults,
             voice=settings.voice,
             fps=settings.fps,
@@ -262,7 +286,7 @@ class Simulator:
                 *LiveAvatar(studio).routes(),
                 *Management(account, settings.catalog, self._sessions).routes(),
                 *sfu.routes(),
-                *_Administration(self._sessions, faults).routes(),
+                *_Administration(self._sessions, faults, self._read_plan).routes(),
             ]
         )
         return application
@@ -278,14 +302,40 @@ class _Settings:
     recogniser: Recogniser
     hearing: Hearing
     catalog: Catalog
+    livekit: _LiveKit | None
+
+
+@frozen(kw_only=True)
+class _LiveKit:
+    """A LiveKit server that is not ours, and the key to it."""
+
+    url: str
+    api_key: str
+    api_secret: str = field(repr=False)
+
+    def open(self) -> LiveKitRooms:
+        return LiveKitRooms(self.url, api_key=self.api_key, api_secret=self.api_secret)
+
+
+def _livekit(url: str | None, api_key: str | None, api_secret: str | None) -> _LiveKit | None:
+    if not (url or api_key or api_secret):
+        return None
+    if not (url and api_key and api_secret):
+        raise ConfigurationError(
+            "a LiveKit server needs livekit_url, livekit_api_key and livekit_api_secret, all three"
+        )
+    if not url.startswith(("ws://", "wss://")):
+        raise ConfigurationError(f"livekit_url must be like ws://127.0.0.1:7880, not {url!r}")
+    return _LiveKit(url=url, api_key=api_key, api_secret=api_secret)
 
 
 class _Administration:
     """The simulator's own paths, for tests outside its process. They need no key and never fail by plan."""
 
-    def __init__(self, sessions: Sessions, faults: Faults) -> None:
+    def __init__(self, sessions: Sessions, faults: Faults, read_plan: Callable[[Any], list[Fault]]) -> None:
         self._sessions = sessions
         self._faults = faults
+        self._read_plan = read_plan
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -303,7 +353,7 @@ class _Administration:
 
     async def _add_faults(self, request: web.Request) -> web.Response:
         try:
-            faults: list[Fault] = read_plan(await read_json(request))
+            faults = self._read_plan(await read_json(request))
         except InvalidRequestError as error:
             raise Refusal(400, INVALID_PARAMETER, str(error)) from None
         self._faults.add(faults)

@@ -23,6 +23,7 @@ from livekit.api.access_token import Claims
 from livekit.protocol import models, rtc
 from numpy.typing import NDArray
 
+from .access import room_token
 from .cast import Member, new_sid
 from .client import Client, leave_request
 from .signalling import Signal
@@ -76,9 +77,7 @@ class Sfu:
 
     def sign(self, room: str, identity: str, *, ttl: float) -> str:
         """An access token to a room."""
-        grants = api.VideoGrants(room_join=True, room=room, can_publish=True, can_subscribe=True, can_publish_data=True)
-        token = api.AccessToken(self._api_key, self._api_secret).with_identity(identity).with_name(identity)
-        return token.with_grants(grants).with_ttl(datetime.timedelta(seconds=ttl)).to_jwt()
+        return room_token(api_key=self._api_key, api_secret=self._api_secret, room=room, identity=identity, ttl=ttl)
 
     def forget(self, room: str) -> None:
         self._rooms.pop(room, None)

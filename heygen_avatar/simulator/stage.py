@@ -89,5 +89,15 @@ class Stage(Protocol):
     def remove(self, identity: str) -> None:
         """Throw a client out (its disconnect reason: PARTICIPANT_REMOVED)."""
 
+    async def vanish(self) -> None:
+        """From now on clients are told nothing more; they stay connected until the simulator ends."""
+
     async def close(self) -> None:
         """Delete the room: every client is told the reason ROOM_DELETED (5). Idempotent."""
+
+
+class Rooms(Protocol):
+    """Where a session's room is opened."""
+
+    def create(self, room: str, listener: StageListener) -> Stage:
+        """Open a room; its name must be new."""

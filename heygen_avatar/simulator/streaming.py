@@ -127,7 +127,7 @@ class StreamingV1:
                 details=details,
             )
         )
-        dialogue = self._dialogues[session.id] = Dialogue(session, wanted.part, studio.sfu, silent_end=silent_end)
+        dialogue = self._dialogues[session.id] = Dialogue(session, wanted.part, studio.rooms, silent_end=silent_end)
         session.close_with(self._forgetting(session.id))
         if token is not None:
             token.session_id = session.id

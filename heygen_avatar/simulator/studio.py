@@ -13,6 +13,7 @@ from heygen_avatar.simulator.listener import Hearing
 from heygen_avatar.simulator.recogniser import Recogniser
 from heygen_avatar.simulator.sessions import Sessions
 from heygen_avatar.simulator.sfu import Sfu
+from heygen_avatar.simulator.stage import Rooms
 from heygen_avatar.simulator.voice import Voice
 
 
@@ -25,6 +26,7 @@ class Studio:
     limits: Limits
     sessions: Sessions
     sfu: Sfu
+    rooms: Rooms
     faults: Faults
     voice: Voice
     fps: int

@@ -128,7 +128,7 @@ class SessionCalls:
             room = engagement.order.room
             if room is not None:
                 return LiveKitStage(room.url, room.token, listener)
-            return self._studio.sfu.create(engagement.session.id, listener)
+            return self._studio.rooms.create(engagement.session.id, listener)
 
         if engagement.order.has_socket:
             return LiteAppearance(engagement, open_stage, self._studio.limits)
