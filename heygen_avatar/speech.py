@@ -238,6 +238,13 @@ class SpeechBook:
             for speech in speeches:
                 speech._interrupted = False
 
+    def end_unheard(self, speech: Speech) -> None:
+        """It must be over, though that was not heard."""
+        with self._lock:
+            entry = self._find(speech)
+            if entry is not None:
+                self._finish(entry, SpeechOutcome.INTERRUPTED if speech._interrupted else SpeechOutcome.SPOKEN)
+
     def end(self, reason: str) -> None:
         """The session is over."""
         with self._lock:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .connection import Connection
 from .deadline import SLICE, Deadline
-from .errors import HeyGenError, SessionNotFoundError, SessionStateError, WaitTimeoutError
+from .errors import (
+    APITimeoutError,
+    HeyGenError,
+    SessionClosedError,
+    SessionNotFoundError,
+    SessionStateError,
+    WaitTimeoutError,
+)
 from .protocols import DataMessage, Envelope, RestCall
 from .rest import Reply
-from .speech import Speech
+from .speech import REPLY_GRACE, Speech
 
 __all__ = ["give_task"]
 
@@ -34,8 +43,20 @@ def give_task(connection: Connection, speech: Speech, envelope: Envelope, deadli
         if not speech.started:
             book.failed(speech)
         raise
-    if wait:
-        speech.wait(deadline.left)
+    if not wait:
+        return
+    if speech.duration_ms is not None and not speech.done:
+        # A SYNC reply comes when the sound is made, and says how long it is. By the end of that the avatar has been
+        # heard to stop, unless the packet that says so fell into a gap: a room is deaf while it is made anew.
+        _wait_out(speech, deadline)
+        connection.book.end_unheard(speech)
+    speech.wait(deadline.left)
+
+
+def _wait_out(speech: Speech, deadline: Deadline) -> None:
+    assert speech.duration_ms is not None
+    with suppress(WaitTimeoutError, SessionClosedError):
+        speech.wait(min(deadline.left, speech.duration_ms / 1000 + REPLY_GRACE))
 
 
 def _watch(connection: Connection, speech: Speech, reply: Reply, deadline: Deadline, *, until_spoken: bool) -> None:
@@ -46,9 +67,10 @@ def _watch(connection: Connection, speech: Speech, reply: Reply, deadline: Deadl
             if until_spoken and speech.done:
                 return
             if deadline.passed:
-                raise WaitTimeoutError(
-                    f"the service has not taken {speech!r} in time; session {connection.session_id} goes on"
-                )
+                what = f"the service has not answered to {speech!r} in time"
+                if until_spoken:
+                    raise WaitTimeoutError(f"{what}; session {connection.session_id} goes on")
+                raise APITimeoutError(f"{what}: whether it was taken is not known")
         reply.result()
     except (SessionStateError, SessionNotFoundError) as error:
         connection.raise_if_over(error, deadline)

@@ -18,6 +18,7 @@ from livekit import rtc
 from livekit.rtc.participant import PublishDataError
 
 from ..errors import (
+    APIConnectionError,
     InvalidRequestError,
     SessionClosedError,
     SessionNotStartedError,
@@ -186,7 +187,8 @@ class MediaRoom:
         Raises:
             InvalidRequestError: the payload is larger than ``MAX_DATA_BYTES``.
             SessionNotStartedError: the room is not joined yet.
-            SessionClosedError: the room was left, or the packet could not be sent.
+            SessionClosedError: the room was left.
+            APIConnectionError: the packet could not be sent; the session goes on.
         """
         if len(payload) > MAX_DATA_BYTES:
             raise InvalidRequestError(
@@ -201,8 +203,9 @@ class MediaRoom:
             except PublishDataError as error:
                 self._require_connected()
                 if not early:
+                    # The session may well live on: whether its room comes back, the room's own events will tell.
                     message = f"the room did not take the message: {error.message}"
-                    raise SessionClosedError(message, reason="lost") from None
+                    raise APIConnectionError(message, sent=False) from None
             # Just after joining the way up may not be open yet (client-sdk-android #721); what failed was not sent.
             await asyncio.sleep(SEND_RETRY_AFTER)
 

@@ -202,8 +202,8 @@ class Accidents:
             case "packet_malformed" | "packet_huge" | "packet_unknown":
                 for payload in _payloads(fault.kind):
                     await room.interject(payload)
-            case "packets_twice" | "packets_swapped":
-                self._tamper(room, "twice" if fault.kind == "packets_twice" else "swapped")
+            case "packets_twice" | "packets_swapped" | "packets_lost":
+                self._tamper(room, _MANNERS[fault.kind])
             case _:
                 await self._strike_clients(fault, room)
 
@@ -269,6 +269,9 @@ class Accidents:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a planned fault could not be brought about", exc_info=error)
+
+
+_MANNERS: dict[str, Manner] = {"packets_twice": "twice", "packets_swapped": "swapped", "packets_lost": "withheld"}
 
 
 def _kinds(fault: Fault) -> tuple[Literal["audio", "video"], ...]:

@@ -41,6 +41,7 @@ SessionKind = Literal[
     "packet_huge",
     "packet_unknown",
     "packets_twice",
+    "packets_lost",
     "packets_swapped",
 ]
 """What befalls a running session."""
@@ -53,6 +54,7 @@ Kind = Literal[CallKind, SocketKind, SessionKind, OrderedKind]
 CALL_KINDS: tuple[str, ...] = get_args(CallKind)
 SOCKET_KINDS: tuple[str, ...] = get_args(SocketKind)
 SESSION_KINDS: tuple[str, ...] = get_args(SessionKind)
+ORDERED_KINDS: tuple[str, ...] = get_args(OrderedKind)
 
 _Check = Callable[[object, "Attribute[Any]", object], None]
 
@@ -105,8 +107,8 @@ class Fault:
             room is, the session behind it goes on. ``token_expired``: the session's tokens and its room's are good no
             more. ``server_silent``: from now on no call is answered and no socket or room of any session says a word.
             ``packet_malformed``, ``packet_huge`` (200 kB), ``packet_unknown`` (an event of no known type): sent beside
-            the session's own events. ``packets_twice``, ``packets_swapped``: all its events from now on, the latter two
-            and two in the wrong order.
+            the session's own events. ``packets_twice``, ``packets_swapped``, ``packets_lost``: all its events from now
+            on come two times, two and two in the wrong order, or not at all.
 
             From a session's beginning. ``silent_end``: a session of this call (``streaming.new``, LiveAvatar's start)
             ends without a word at its longest duration. On LiveAvatar's LITE socket: ``late_connected``: ``connected``
@@ -124,7 +126,7 @@ class Fault:
         retry_after: a ``Retry-After`` header, for 429 and 503.
     """
 
-    kind: Kind = field(validator=in_((*CALL_KINDS, *SOCKET_KINDS, *SESSION_KINDS, *get_args(OrderedKind))))
+    kind: Kind = field(validator=in_((*CALL_KINDS, *SOCKET_KINDS, *SESSION_KINDS, *ORDERED_KINDS)))
     path: str = field(default="*", validator=instance_of(str))
     method: str = field(default="", validator=instance_of(str))
     session: str = field(default="*", validator=instance_of(str))
