@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+, := ,
+DEMO_STAMP := $(VENV)/.installed-demo
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
@@ -14,15 +16,27 @@ help:
 	@echo "make format  ruff format"
 	@echo "make docs    the pages in docs/_build, tutorials executed against the simulator"
 
-$(STAMP): setup.cfg setup.py
-	@echo "Setting up $(VENV) (about a minute, once) ..."
+# setuptools warns of every editable install; a failed one is run again to be seen
+install = $(BIN)/python -m pip install -qqq --editable '.[$(1)]' || $(BIN)/python -m pip install --editable '.[$(1)]'
+
+$(DEMO_STAMP): setup.cfg setup.py
+	@echo "Setting up $(VENV) for the demo (half a minute, once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	@# setuptools warns of every editable install; a failed one is run again to be seen
-	@$(BIN)/python -m pip install -qqq --editable '.[dev]' || $(BIN)/python -m pip install --editable '.[dev]'
-	@touch $(STAMP)
+	@$(call install,simulator$(,)voice$(,)record)
+	@touch $@
 
-demo: $(STAMP)
+$(STAMP): $(DEMO_STAMP)
+	@echo "Adding what tests and development need (a few minutes, once) ..."
+	@$(call install,dev)
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@echo "Adding what the documentation needs ..."
+	@$(call install,docs)
+	@touch $@
+
+demo: $(DEMO_STAMP)
 	@echo "Starting the simulator and the avatar ..."
 	@$(BIN)/heygen-avatar simulator -- $(BIN)/python examples/demo.py
 
@@ -37,11 +51,6 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-$(DOCS_STAMP): $(STAMP)
-	@echo "Adding what the documentation needs ..."
-	@$(BIN)/python -m pip install -qqq --editable '.[docs]' || $(BIN)/python -m pip install --editable '.[docs]'
-	@touch $(DOCS_STAMP)
 
 docs: $(DOCS_STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
