@@ -14,7 +14,7 @@ help:
 	@echo "make test    the whole test suite, over real WebRTC against the simulator"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  ruff format"
-	@echo "make docs    the pages in docs/_build, tutorials executed against the simulator"
+	@echo "make docs    the pages in docs/_build/html, tutorials executed against the simulator"
 
 # setuptools warns of every editable install; a failed one is run again to be seen
 install = $(BIN)/python -m pip install -qqq --editable '.[$(1)]' || $(BIN)/python -m pip install --editable '.[$(1)]'
@@ -53,8 +53,8 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 docs: $(DOCS_STAMP)
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
-	@echo "docs/_build/index.html"
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: ``make docs``. Tutorials are executed against the simulator; nothing needs a network."""
+"""How Sphinx builds these pages (``make docs``): tutorials run against the simulator, and nothing needs a network."""
 
 from importlib.metadata import version as installed_version
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from heygen_avatar import HeyGenError, MissingExtraError, Service
+from heygen_avatar import HeyGenError, Service
 from heygen_avatar.cli import network
 from heygen_avatar.cli.options import Account, key_of
 from heygen_avatar.media.devices import sound_library
@@ -122,8 +122,7 @@ def audio() -> Iterator[Finding]:
     try:
         library = sound_library("sound")
     except HeyGenError as error:
-        remedy = f'pip install "heygen-avatar[{error.extra}]"' if isinstance(error, MissingExtraError) else ""
-        yield Finding(about="audio", verdict="note", found=str(error), remedy=remedy)
+        yield Finding(about="audio", verdict="note", found=str(error))  # which says what to install
         return
     for kind, about in (("input", "microphone"), ("output", "loudspeaker")):
         try:
@@ -142,7 +141,7 @@ def notebook() -> Iterator[Finding]:
         about="notebook",
         verdict="note" if missing else "good",
         found=there,
-        remedy=f'for avatars in cells: pip install "heygen-avatar[notebook]" {" ".join(missing)}' if missing else "",
+        remedy='for avatars in cells: pip install "heygen-avatar[notebook]" jupyterlab' if missing else "",
     )
 
 
