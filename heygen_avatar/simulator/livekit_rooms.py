@@ -8,7 +8,9 @@ Everything here runs on the simulator's loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Container, Coroutine, Sequence
 from typing import Any
 
@@ -30,6 +32,9 @@ LOOK_FOR_THE_FIRST = 0.1
 
 LOOK_AGAIN = 0.5
 """The same where one is."""
+
+STRANGERS_PACKETS = 1_000
+"""Packets that are kept until their sender has been seen."""
 
 
 class LiveKitRooms:
@@ -164,8 +169,11 @@ class LiveKitRoom:
     async def _watch_the_door(self) -> None:
         """Ask who is there: a LiveKit server tells participants of others who publish nothing up to 3 s late."""
         while True:
+            self._audience.knocked.clear()
             self._audience.look(await self._rooms.clients(self.name))
-            await asyncio.sleep(LOOK_AGAIN if self._audience.clients else LOOK_FOR_THE_FIRST)
+            with contextlib.suppress(asyncio.TimeoutError):
+                pause = LOOK_AGAIN if self._audience.clients else LOOK_FOR_THE_FIRST
+                await asyncio.wait_for(self._audience.knocked.wait(), pause)
 
     async def _close(self) -> None:
         if self._doorkeeper is not None:
@@ -198,6 +206,9 @@ class _Audience(StageListener):
 
     def __init__(self, listener: StageListener, cast: Container[str]) -> None:
         self.clients: set[str] = set()
+        self.knocked = asyncio.Event()
+        """Something was heard of somebody who has not been seen."""
+        self._from_strangers: deque[tuple[bytes, str]] = deque(maxlen=STRANGERS_PACKETS)
         self._listener = listener
         self._cast = cast
 
@@ -210,6 +221,8 @@ class _Audience(StageListener):
             self._listener.on_left(identity)
         for identity in come:
             self._listener.on_joined(identity)
+        while self._from_strangers and len(clients) == 1:
+            self._listener.on_data(next(iter(clients)), *self._from_strangers.popleft())
 
     def on_joined(self, identity: str) -> None:
         """Seen by looking: what participants are told comes late."""
@@ -218,9 +231,10 @@ class _Audience(StageListener):
         """Likewise."""
 
     def on_data(self, identity: str, payload: bytes, topic: str) -> None:
-        if not identity and len(self.clients) == 1:
-            (identity,) = self.clients
-        if identity and identity not in self._cast:
+        if not identity:
+            self._from_strangers.append((payload, topic))
+            self.knocked.set()
+        elif identity not in self._cast:
             self._listener.on_data(identity, payload, topic)
 
     def on_microphone(self, identity: str, samples: NDArray[np.int16]) -> None:
