@@ -109,7 +109,7 @@ class Desk:
         self.lab = lab
         self._browser = browser
         self._page = browser.order("open", url=f"{lab.address}/lab/workspaces/{theme}?reset", theme=theme)
-        self.order("wait", code="window.jupyterapp && jupyterapp.restored.then(() => true)")
+        self.wait_until_there()
         if theme == "dark":
             self.command("apputils:change-theme", theme="JupyterLab Dark")
             self.order("wait", code="document.body.dataset.jpThemeLight === 'false'")
@@ -121,6 +121,9 @@ class Desk:
         path = self.lab.write(name, cells)
         self.command("docmanager:open", path=path.name)
         return Notebook(self, path)
+
+    def wait_until_there(self) -> None:
+        self.order("wait", code="window.jupyterapp && jupyterapp.restored.then(() => true)")
 
     def command(self, name: str, **args: Any) -> None:
         self.order("evaluate", code=f"void jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(args)})")
@@ -144,12 +147,7 @@ class Notebook:
         self._desk = desk
         self.order = desk.order
         self.command = desk.command
-        here = f"{_PANEL}?.context?.path === {json.dumps(path.name)}"
-        self.wait(f"{here} && {_PANEL}.sessionContext.session?.kernel?.status === 'idle'", 20)
-
-    @property
-    def kernel_id(self) -> str:
-        return str(self.evaluate(f"{_PANEL}.sessionContext.session.kernel.id"))
+        self._wait_until_ready()
 
     # -- cells
 
@@ -207,11 +205,21 @@ class Notebook:
         self.order("screenshot", path=str(path), **({"selector": f"{_IN_FRONT} {selector}"} if selector else {}))
         return path.read_bytes()
 
+    def reload(self) -> None:
+        """As the browser's button does it."""
+        self.evaluate("void (window.jupyterapp = null, location.reload())")
+        self._desk.wait_until_there()
+        self._wait_until_ready()
+
     def close(self) -> None:
         """Close it and end its kernel."""
-        kernel = self.kernel_id
+        kernel = self.evaluate(f"{_PANEL}.sessionContext.session.kernel.id")
         self.evaluate(f"{_PANEL}.dispose()")
         requests.delete(f"{self._desk.lab.address}/api/kernels/{kernel}", timeout=10)
+
+    def _wait_until_ready(self) -> None:
+        here = f"window.jupyterapp && {_PANEL}?.context?.path === {json.dumps(self.path.name)}"
+        self.wait(f"{here} && {_PANEL}.sessionContext.session?.kernel?.status === 'idle'", 20)
 
 
 def _cell(number: int) -> str:

@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from heygen_avatar.simulator import Simulator
+from tests.browser.chromium import Browser
 from tests.programs import eventually
 
 from .conftest import Open
-from .lab import CONTENT, FIND, FIND_ALL, Desk, Notebook
+from .lab import CONTENT, FIND, FIND_ALL, Desk, Lab, Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -87,8 +88,9 @@ def test_the_avatar_is_heard_in_the_page_and_captioned_while_a_cell_says_it(last
 def test_the_picture_goes_on_while_a_cell_keeps_the_main_thread(lasting: Notebook, tmp_path: Path) -> None:
     lasting.start(3)
     assert eventually(lambda: lasting.running(3), 3.0)
-    pictures = {lasting.screenshot(tmp_path / "picture.png", ".heygen-picture") for _ in range(6)}
-    assert lasting.running(3)
+    pictures = set()
+    while lasting.running(3):
+        pictures.add(lasting.screenshot(tmp_path / "picture.png", ".heygen-picture"))
     assert len(pictures) >= 4
     lasting.wait(ended(3))
 
@@ -107,11 +109,15 @@ def test_interrupt_silences_the_avatar_also_while_a_cell_waits_for_it(lasting: N
 def test_what_the_user_says_while_the_button_is_held_is_answered(lasting: Notebook) -> None:
     lasting.wait(f"!({SPEAKING})")
     lasting.hold(".heygen-talk")
-    lasting.wait(f"{FIND}('.heygen-talk').innerText === 'Speak now'")
-    lasting.wait(caption("hello", speaker="user"), 10)
-    lasting.release()
-    lasting.wait(caption("How can I help you"), 10)
+    try:
+        lasting.wait(f"{FIND}('.heygen-talk').innerText === 'Speak now'")
+        # Of what was heard, a busy machine understands only a part.
+        lasting.wait(f"{FIND}('.heygen-caption.heygen-user')")
+    finally:
+        lasting.release()
+    lasting.wait(SPEAKING)
     lasting.wait(f"window.loudness() > {LOUD}")
+    assert lasting.evaluate(f"{FIND}('.heygen-talk').innerText") == "Hold to talk"
     assert lasting.evaluate(f"{FIND}('.heygen-note').innerText") == ""
     lasting.wait(f"!({SPEAKING})")
 
@@ -135,6 +141,40 @@ def test_what_a_handler_prints_is_shown_in_the_cell_that_runs(lasting: Notebook)
 def test_a_handler_of_a_cell_that_is_run_again_is_replaced(lasting: Notebook) -> None:
     lasting.run(4)
     assert lasting.run(4).count("heard: Yes.") == 1
+
+
+# In the way of others
+
+
+def test_one_cell_may_start_show_and_speak_and_is_interrupted_by_the_page(opened: Open, tmp_path: Path) -> None:
+    notebook = opened(f"{SHOW}\navatar.say('{COUNTING}').outcome")
+    notebook.start(0)
+    notebook.wait(SHOWN)
+    notebook.wait(f"window.loudness() > {LOUD}")
+    assert notebook.running(0)
+    notebook.click(".heygen-interrupt")
+    notebook.wait(ended(0), 3)
+    assert "INTERRUPTED" in notebook.text(0)
+
+
+def test_a_front_end_that_can_say_nothing_while_a_cell_runs_is_sent_picture_and_sound(
+    opened: Open, tmp_path: Path
+) -> None:
+    notebook = opened(SHOW, f"avatar.say('{COUNTING}')")
+    notebook.evaluate("void (jupyterapp.serviceManager.kernels.commsOverSubshells = 'disabled')")
+    try:
+        notebook.run(0)
+        notebook.wait(SHOWN)
+        notebook.start(1)
+        notebook.wait(caption("five"))
+        pictures = {notebook.screenshot(tmp_path / "picture.png", ".heygen-picture") for _ in range(5)}
+        assert len(pictures) >= 3
+        notebook.wait(f"window.loudness() > {LOUD}")
+        assert notebook.running(1)
+        notebook.click("[data-command='notebook:interrupt-kernel']")
+        notebook.wait(ended(1))
+    finally:
+        notebook.evaluate("void (jupyterapp.serviceManager.kernels.commsOverSubshells = 'perCommTarget')")
 
 
 # What it costs
@@ -232,3 +272,12 @@ def test_a_saved_notebook_holds_no_secret_and_no_picture_of_the_live_widget(open
     assert "AuthenticationError" in saved
     assert not re.search(r"eyJ[\w-]{10,}\.[\w-]{10,}", saved), "a LiveKit token"
     assert "image/jpeg" not in saved
+
+
+def test_a_page_that_is_reloaded_shows_the_avatar_again(lab: Lab, browser: Browser) -> None:
+    with closing(Desk(lab, browser, theme="dark")) as desk, closing(desk.open("reloaded", [SHOW])) as notebook:
+        notebook.run(0)
+        notebook.save()
+        notebook.reload()
+        notebook.wait(SHOWN)
+        assert notebook.evaluate(f"{FIND}('.heygen-status').innerText") == "live"
