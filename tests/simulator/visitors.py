@@ -138,6 +138,15 @@ class Visitor:
             await self._source.capture_frame(rtc.AudioFrame(piece.tobytes(), SPEECH_RATE, 1, len(piece)))
         await self._source.wait_for_playout()
 
+    def send_all(self, payloads: list[bytes]) -> None:
+        """As fast as they are taken."""
+
+        async def send() -> None:
+            for payload in payloads:
+                await self.room.local_participant.publish_data(payload)
+
+        self._run(send())
+
     def leave(self) -> None:
         if self._thread.is_alive():
             self._run(self.room.disconnect())
