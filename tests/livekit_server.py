@@ -18,7 +18,7 @@ from tests.programs import eventually
 
 def missing() -> str:
     """Why there is none to run; nothing if there is one."""
-    return "" if _program() else "livekit-server is not on the PATH: docs/simulator.md says how to get one"
+    return "" if _program() else "livekit-server is not on the PATH: docs/livekit-server.md says how to get one"
 
 
 class LiveKitServer:

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     multiple=True,
     help="Change a limit, as in --limit idle_timeout=5; a wrong name prints them all.",
 )
+@click.option("--livekit-url", metavar="URL", help="Perform in rooms of this LiveKit server, as ws://127.0.0.1:7880.")
+@click.option("--livekit-api-key", metavar="KEY", envvar="LIVEKIT_API_KEY", show_envvar=True, help="Its key.")
+@click.option(
+    "--livekit-api-secret", metavar="SECRET", envvar="LIVEKIT_API_SECRET", show_envvar=True, help="The key's secret."
+)
 @click.argument("program", metavar="[-- PROGRAM ...]", nargs=-1, type=click.UNPROCESSED)
 def simulator(
     port: int,
@@ -45,6 +50,9 @@ def simulator(
     avatars: Sequence[str],
     voices: Sequence[str],
     limits: Sequence[str],
+    livekit_url: str | None,
+    livekit_api_key: str | None,
+    livekit_api_secret: str | None,
     program: Sequence[str],
 ) -> int:
     """Run a local HeyGen on 127.0.0.1: REST, WebSockets and WebRTC, no account, no network.
@@ -56,7 +64,17 @@ def simulator(
     from heygen_avatar.simulator import Simulator
 
     local = Simulator(
-        port, api_key=api_key, limits=_limits(limits), voice=voice, fps=fps, avatars=avatars, voices=voices
+        port,
+        api_key=api_key,
+        limits=_limits(limits),
+        voice=voice,
+        fps=fps,
+        avatars=avatars,
+        voices=voices,
+        livekit_url=livekit_url,
+        # An environment that has a key for something else does not ask for its server here.
+        livekit_api_key=livekit_api_key if livekit_url else None,
+        livekit_api_secret=livekit_api_secret if livekit_url else None,
     )
     if program:
         with local:

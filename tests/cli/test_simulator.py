@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 import requests
+
+from tests.livekit_server import LiveKitServer
 
 WINDOWS = sys.platform == "win32"
 
@@ -139,3 +142,42 @@ def test_a_program_that_is_not_there_is_named() -> None:
     done = subprocess.run(command("simulator", "--", "no-such-program"), capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "no-such-program" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_it_performs_in_the_rooms_of_a_livekit_server(livekit_server: LiveKitServer) -> None:
+    settings = livekit_server.settings
+    environment = {
+        **os.environ,
+        "LIVEKIT_API_KEY": settings["livekit_api_key"],
+        "LIVEKIT_API_SECRET": settings["livekit_api_secret"],
+    }
+    say = "\n".join(
+        [
+            "from heygen_avatar import StreamingAvatar",
+            "with StreamingAvatar() as avatar:",
+            "    print(avatar.create_start_avatar().url, avatar.say('Hi.').outcome)",
+        ]
+    )
+    done = subprocess.run(
+        command("simulator", "--livekit-url", settings["livekit_url"], "--", sys.executable, "-c", say),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == f"{settings['livekit_url']} spoken\n", done.stderr
+
+
+def test_a_livekit_server_without_its_key_is_refused() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVEKIT_")}
+    done = subprocess.run(
+        command("simulator", "--livekit-url", "ws://127.0.0.1:7880"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "livekit_api_secret, all three" in done.stderr
