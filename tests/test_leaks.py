@@ -8,7 +8,7 @@ import psutil
 from heygen_avatar import StreamingAvatar
 from tests.programs import eventually
 
-CYCLES = 15
+CYCLES = 30
 
 
 def test_cycles_of_start_and_stop_leave_no_thread_descriptor_or_subscription(simulator):
