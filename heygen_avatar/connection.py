@@ -81,7 +81,6 @@ class Connection:
         self.session: StartAvatarResponse | None = None
         self.book = SpeechBook("")
         self.ears = Ears(self, protocol, dispatcher)
-        self.ready_at: float | None = None
         self._state = SessionState.INACTIVE
         self._dispatcher = weakref.ref(dispatcher)
         self._pid = os.getpid()
@@ -314,14 +313,8 @@ class Connection:
         if Deadline.after(min(END_IS_HEARD_WITHIN, deadline.left)).wait(self._ended):
             self.require_live()
         if says_over(error):
-            self._ended_unheard()
+            self._gone(DisconnectReason.ROOM_DELETED, self._end_text or "ended by the server, without a word")
             self.require_live()
-
-    def _ended_unheard(self) -> None:
-        """The service has ended the session, and its room says nothing of it."""
-        self._end_text = self._end_text or "ended by the server, without a word"
-        self._finish(DisconnectReason.ROOM_DELETED)
-        cleanup.stop_in_background(self, why=self._end_text)
 
     def keep_alive_every(self, seconds: float) -> None:
         """Tell the service in the background that the session is still wanted, until it ends."""
@@ -354,7 +347,6 @@ class Connection:
             expired=self._expired,
         )
         self._clock.run()
-        self.ready_at = time.monotonic()
         self._state = SessionState.CONNECTED
         self._ready.set()
         self.ears.publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
@@ -366,10 +358,9 @@ class Connection:
         if self.session is not None and not self.protocol.lifetime(self.session).certain:
             threading.Thread(target=self._ask_if_over, name=f"heygen-check-{self.session_id}", daemon=True).start()
             return
-        self._stop_reason, self._end_text = reason, words
+        self._stop_reason = reason
         self.ears.publish(SessionStopped(reason=reason, received_at=time.time()))
-        self._finish(DisconnectReason.CLIENT_INITIATED)
-        cleanup.stop_in_background(self, why=words)
+        self._gone(DisconnectReason.CLIENT_INITIATED, words)
 
     def _ask_if_over(self) -> None:
         with suppress(HeyGenError):  # what matters is concluded from the reply on the way
@@ -377,11 +368,14 @@ class Connection:
 
     def ended_by_service(self, event: SessionStopped) -> None:
         """The service says that it has ended the session; the room's end may follow, or take its time."""
-        if self.over:
-            return
-        self._end_text = f"ended by the server: {event.reason}"
-        self._finish(DisconnectReason.ROOM_DELETED)
-        cleanup.stop_in_background(self, why=self._end_text)
+        if not self.over:
+            self._gone(DisconnectReason.ROOM_DELETED, f"ended by the server: {event.reason}")
+
+    def _gone(self, reason: DisconnectReason, words: str) -> None:
+        """The session is over, though nobody here has stopped it: make sure of it."""
+        self._end_text = words
+        self._finish(reason)
+        cleanup.stop_in_background(self, why=words)
 
     def room_flows(self, flows: bool) -> None:
         if self._wires is not None:

@@ -409,8 +409,8 @@ class RestClient:
         if call.auth == "key" or not token:
             if not self.api_key:
                 raise ConfigurationError(
-                    f"{call.name} needs the account's key: give api_key=, or set HEYGEN_API_KEY (LIVEAVATAR_API_KEY for "
-                    "LiveAvatar)"
+                    f"{call.name} needs the account's key: give api_key=, or set HEYGEN_API_KEY, or for LiveAvatar "
+                    "LIVEAVATAR_API_KEY"
                 )
             return _Credentials("X-Api-Key", self.api_key)
         self._secrets.add(token)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
 
 from . import guardian
 from .deadline import Deadline
-from .errors import AuthenticationError, HeyGenError, NotFoundError, SessionStateError
+from .errors import HeyGenError, NotFoundError, SessionStateError
 from .models import StartAvatarRequest
 from .protocols import Protocol, RestCall
 from .rest import Reply, RestClient
@@ -54,17 +55,8 @@ class StopCall:
         Raises:
             HeyGenError: the service could not be told.
         """
-        call = self._protocol.stop(session_id, reason=reason)
-        try:
-            try:
-                self._rest.call(call, token=token, timeout=_patience(deadline))
-            except AuthenticationError:
-                # A session token lives shorter than a long session may (an hour was seen); the account's key does not.
-                if not self._rest.api_key:
-                    raise
-                self._rest.call(evolve(call, auth="key"), timeout=_patience(deadline))
-        except (SessionStateError, NotFoundError):
-            pass  # it was over already
+        with suppress(SessionStateError, NotFoundError):  # it was over already
+            self._rest.call(self._protocol.stop(session_id, reason=reason), token=token, timeout=_patience(deadline))
         self._forget()
 
     def _forget(self) -> None:

@@ -58,7 +58,8 @@ class FullProtocol(LiveAvatarSession):
         return () if self.options.connector else (f"liveavatar-agent-{session_id}",)
 
     def keep_alive(self, session_id: str) -> RestCall | SocketMessage:
-        return RestCall(name="sessions/keep-alive", path="/v1/sessions/keep-alive", body={"session_id": session_id})
+        content = {"session_id": session_id}
+        return RestCall(name="sessions/keep-alive", path="/v1/sessions/keep-alive", body=content, auth="either")
 
     # -- commands
 

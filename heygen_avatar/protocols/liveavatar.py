@@ -135,7 +135,7 @@ class LiveAvatarSession:
     def stop(self, session_id: str, *, reason: str = "USER_CLOSED") -> RestCall:
         # With a session's token its id is implied, with the key it is needed; given, either will do.
         content = {"session_id": session_id, "reason": reason} if session_id else {"reason": reason}
-        return RestCall(name="sessions/stop", path="/v1/sessions/stop", body=content)
+        return RestCall(name="sessions/stop", path="/v1/sessions/stop", body=content, auth="either")
 
     def read_task(self, data: Any) -> tuple[str | None, float | None]:
         return None, None
