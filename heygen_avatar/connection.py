@@ -81,6 +81,7 @@ class Connection:
         self.session: StartAvatarResponse | None = None
         self.book = SpeechBook("")
         self.ears = Ears(self, protocol, dispatcher)
+        self.ready_at: float | None = None
         self._state = SessionState.INACTIVE
         self._dispatcher = weakref.ref(dispatcher)
         self._pid = os.getpid()
@@ -210,8 +211,7 @@ class Connection:
         """
         assert self.session is not None
         self._state = SessionState.CONNECTING
-        dispatcher = self._dispatcher()
-        if dispatcher is not None:
+        if (dispatcher := self._dispatcher()) is not None:
             dispatcher.start()
         self._fetch_token(deadline)
         self._started_at = time.monotonic()
@@ -347,6 +347,7 @@ class Connection:
             expired=self._expired,
         )
         self._clock.run()
+        self.ready_at = time.monotonic()
         self._state = SessionState.CONNECTED
         self._ready.set()
         self.ears.publish(StreamReady(session_id=self.session_id or "", received_at=time.time()))
