@@ -7,13 +7,14 @@ DEMO_STAMP := $(VENV)/.installed-demo
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test lint format bench docs clean
 
 help:
 	@echo "make demo    an avatar speaks: starts the simulator, prints each event, leaves demo.mp4 (no account, no network)"
 	@echo "make test    the whole test suite, over real WebRTC against the simulator"
 	@echo "make lint    ruff and mypy --strict"
 	@echo "make format  ruff format"
+	@echo "make bench   how fast it is, against plain asyncio code: half an hour, or a few minutes with ARGS=--quick"
 	@echo "make docs    the pages in docs/_build/html, tutorials executed against the simulator"
 
 # setuptools warns of every editable install; a failed one is run again to be seen
@@ -51,6 +52,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(DOCS_STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -44,6 +44,16 @@ window.visitor = {
     }
   },
 
+  /** Start a session; the milliseconds until its stream was ready, and until its first frame was shown. */
+  async timeStart({ request }) {
+    const since = performance.now();
+    const elapsed = (resolve) => () => resolve(performance.now() - since);
+    const ready = new Promise((resolve) => client.on(StreamingEvents.STREAM_READY, elapsed(resolve)));
+    const frame = new Promise((resolve) => video.requestVideoFrameCallback(elapsed(resolve)));
+    await client.createStartAvatar(request);
+    return { ready: await ready, frame: await frame };
+  },
+
   /** How many events were heard so far: the mark from which a test looks at those of its own. */
   mark: () => events.length,
 
