@@ -17,8 +17,8 @@ from attrs import evolve
 from .deadline import Deadline, check_timeout
 from .dispatch import Dispatcher
 from .engine import engine
-from .errors import HeyGenError, InvalidRequestError, SessionNotStartedError, UsageError
-from .events import ErrorOccurred, Event, UserStart
+from .errors import HeyGenError, InvalidRequestError, SessionNotStartedError, UsageError, WaitTimeoutError
+from .events import ErrorOccurred, Event, StreamingEvents, UserStart
 from .hearing import Hearing
 from .models import Service, StartAvatarResponse, VoiceChatTransport
 
@@ -132,7 +132,7 @@ class Conversing(Hearing):
 
         Raises:
             UsageError: the session was started without ``enable_push_to_talk=True`` or without the livekit transport,
-                or there is no voice chat.
+                there is no voice chat, or the service refuses.
         """
         self._push(held=True)
 
@@ -223,7 +223,25 @@ class Conversing(Hearing):
         if not connection.request.enable_push_to_talk:
             raise UsageError("push-to-talk needs create_start_avatar(enable_push_to_talk=True, ...)")
         self._speaking()
-        connection.carry(connection.protocol.push_to_talk(held=held), timeout=self._timeout)
+        envelope = connection.protocol.push_to_talk(held=held)
+        if connection.protocol.service is Service.HEYGEN:
+            connection.carry(envelope, timeout=self._timeout)
+            return
+        # LiveAvatar answers, and hears nothing of what is said before it has (its reference §3.5).
+        answer = StreamingEvents.PUSH_TO_TALK_STARTED if held else StreamingEvents.PUSH_TO_TALK_STOPPED
+        refusal = StreamingEvents.PUSH_TO_TALK_FAILED
+        answers = self._dispatcher.listen(answer.value, refusal.value, StreamingEvents.STREAM_DISCONNECTED.value)
+        try:
+            connection.carry(envelope, timeout=self._timeout)
+            heard = answers.get(Deadline.after(self._timeout))
+        finally:
+            self._dispatcher.unlisten(answers)
+        connection.require_live()
+        if heard is None:
+            raise WaitTimeoutError(f"the service has not answered push-to-talk within {self._timeout:g} s")
+        if heard.type == refusal.value:
+            state = "held already" if held else "not held"
+            raise UsageError(f"the service refuses push-to-talk: the button is {state}, as far as it knows")
 
     @contextmanager
     def _one_voice_change(self) -> Iterator[None]:

@@ -30,14 +30,16 @@ from heygen_avatar import (
     TaskMode,
     TaskType,
     UnsupportedOptionWarning,
+    UsageError,
     VoiceSetting,
 )
 from heygen_avatar.liveavatar import ElevenLabsAgent, Persona
 from heygen_avatar.protocols import liveavatar as wire
 from heygen_avatar.protocols.full import FullProtocol
-from heygen_avatar.simulator import Limits
+from heygen_avatar.simulator import Limits, RecogniserSettings
 from tests.programs import eventually
 from tests.services import FULL, LITE, STREAMING, WAYNE
+from tests.simulator.sounds import spoken
 
 TALKING = (StreamingEvents.STREAM_READY, StreamingEvents.AVATAR_START_TALKING, StreamingEvents.AVATAR_STOP_TALKING)
 
@@ -300,11 +302,18 @@ def test_push_to_talk_is_answered_by_events(simulator):
             avatar.push_to_talk_start()
         with avatar.expect(StreamingEvents.PUSH_TO_TALK_STOPPED) as stopped:
             avatar.push_to_talk_stop()
-        with avatar.expect(StreamingEvents.PUSH_TO_TALK_FAILED) as failed:
+        with avatar.expect(StreamingEvents.PUSH_TO_TALK_FAILED) as failed, pytest.raises(UsageError, match="not held"):
             avatar.push_to_talk_stop()
     assert isinstance(started.value, PushToTalkStarted)
     assert isinstance(stopped.value, PushToTalkStopped)
     assert isinstance(failed.value, PushToTalkFailed) and failed.value.action == "stop"
+
+
+def test_what_is_asked_aloud_with_the_button_held_is_heard_and_answered(make_simulator):
+    hearing = make_simulator(stt=RecogniserSettings(engine="none"))
+    with FULL.started(hearing, enable_push_to_talk=True, knowledge_base="Your name is Zora.") as avatar:
+        exchange = avatar.ask(Samples(spoken("Hello there, how are you?"), 16_000))
+        assert exchange.answer.strip()
 
 
 def test_an_elevenlabs_agent_is_talked_to_and_heard(simulator, client):
