@@ -203,6 +203,8 @@ class Connection:
         self._state = SessionState.DISCONNECTED
         self._answered.set()
         cleanup.forget(self)
+        if self._guarded:
+            guardian.not_needed()
 
     def start(self, deadline: Deadline) -> None:
         """Bring the session to life; return when the avatar is in the room with picture and sound, and hears commands.

@@ -49,20 +49,31 @@ def watch(session_id: str, calls: Sequence[Mapping[str, Any]]) -> None:
 
 def forget(session_id: str) -> None:
     """The session is over. The guardian ends with the last one."""
-    global _process
     with _lock:
         if _process is None or session_id not in _watched:
             return
         _watched.discard(session_id)
         _tell({"forget": session_id})
-        if not _watched and _process is not None:
-            ending, _process = _process, None
-            assert ending.stdin is not None
-            with suppress(OSError):
-                ending.stdin.close()
-            # It ends by itself within milliseconds; waiting keeps it from becoming a zombie of ours.
-            with suppress(subprocess.TimeoutExpired):
-                ending.wait(2)
+        _end_if_idle()
+
+
+def not_needed() -> None:
+    """What it was prepared for did not come about. It ends if it has nothing else to watch."""
+    with _lock:
+        _end_if_idle()
+
+
+def _end_if_idle() -> None:
+    global _process
+    if _watched or _process is None:
+        return
+    ending, _process = _process, None
+    assert ending.stdin is not None
+    with suppress(OSError):
+        ending.stdin.close()
+    # It ends by itself within milliseconds; waiting keeps it from becoming a zombie of ours.
+    with suppress(subprocess.TimeoutExpired):
+        ending.wait(2)
 
 
 def _ensure() -> None:

@@ -126,8 +126,8 @@ def test_the_death_of_the_media_thread_wakes_everybody(make_simulator):
     """
     simulator = make_simulator()
     with Program(simulator, source) as program:
-        code, out, _ = program.finish()
-    assert code == 0
+        code, out, err = program.finish()
+    assert code == 0, err
     told = dict(line.rsplit(" ", 1) for line in out.splitlines() if " " in line)
     assert told == {
         "wait_for": "SessionClosedError",

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from heygen_avatar import StreamingAvatar
+from heygen_avatar import PermissionDeniedError, StreamingAvatar, guardian
 from tests.programs import Program, eventually, states
 
 START = "avatar.create_start_avatar(quality='low')\n"
@@ -126,3 +126,12 @@ def test_its_program_needs_the_standard_library_alone():
 
     done = subprocess.run([sys.executable, "-I", "-S", str(_PROGRAM)], input=b"", capture_output=True, timeout=10)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_it_ends_when_the_session_it_was_prepared_for_was_refused(own):
+    own.inject({"kind": "status", "path": "/v1/streaming.new", "status": 403, "times": None})
+    own.inject({"kind": "delay", "path": "/v1/streaming.create_token", "seconds": 0.3})
+    avatar = StreamingAvatar(api_key=own.api_key, base_path=own.base_path)
+    with pytest.raises(PermissionDeniedError):
+        avatar.create_start_avatar()
+    assert guardian._process is None

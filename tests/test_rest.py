@@ -971,3 +971,31 @@ def test_a_dropped_client_leaves_no_open_socket(server):
     RestClient(server.base_path, token=TOKEN).call(SAFE, timeout=5)
     gc.collect()  # a socket left open would be a ResourceWarning, which the suite takes for an error
     assert server.heard
+
+
+# -- a token that is no longer good
+
+
+def test_a_refused_token_gives_way_to_the_key_where_either_will_do(server, client):
+    server.will(says({"code": 400112, "message": "Unauthorized"}, status=401), says({"code": 100, "data": {"n": 1}}))
+    call = RestCall(name="streaming.keep_alive", path="/v1/streaming.keep_alive", body={}, auth="either")
+    assert client.call(call, timeout=5, token="of-an-hour-ago") == {"n": 1}
+    assert [heard.headers.get("authorization") for heard in server.heard] == ["Bearer of-an-hour-ago", None]
+    assert server.heard[1].headers["x-api-key"] == client.api_key
+
+
+def test_a_key_that_is_refused_too_is_not_asked_by_again(server, client):
+    server.will(says({"code": 400112, "message": "Unauthorized"}, status=401))
+    call = RestCall(name="streaming.keep_alive", path="/v1/streaming.keep_alive", body={}, auth="either")
+    with pytest.raises(AuthenticationError):
+        client.call(call, timeout=5, token="of-an-hour-ago")
+    assert len(server.heard) == 2
+
+
+def test_a_refused_token_is_final_where_only_a_token_will_do(server, client):
+    server.will(says({"code": 400112, "message": "Unauthorized"}, status=401))
+    with pytest.raises(AuthenticationError):
+        client.call(
+            RestCall(name="streaming.new", path="/v1/streaming.new", body={}), timeout=5, token="of-an-hour-ago"
+        )
+    assert len(server.heard) == 1

@@ -1,5 +1,5 @@
-"""The public API against a model, by hypothesis: in whatever order it is called, the avatar is in the state that the model
-says, and the service has no session open that the model does not know of."""
+"""The public API against a model, by hypothesis: in whatever order it is called, the avatar is in the state the
+model says, and the service has no session open that the model does not know of."""
 
 import pytest
 from hypothesis import HealthCheck, settings
