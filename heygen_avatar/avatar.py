@@ -38,6 +38,7 @@ from .models import (
     request_of,
 )
 from .protocols.choice import Choice, choose
+from .secret import hidden
 from .services import rest_client
 from .speech import Speech
 from .stopping import STOP_TIMEOUT
@@ -107,7 +108,7 @@ class StreamingAvatar(Voicing):
         check_timeout(timeout)
         super().__init__(threaded=dispatch == "thread", timeout=timeout)
         self._service = Service(service)
-        self._token = token
+        self._token = hidden(token)
         self._keep_alive = keep_alive
         self._guarded = guardian
         self._inside_with = False

@@ -17,6 +17,7 @@ from .lost_session import LostSession, may_have_happened
 from .models import StartAvatarRequest, StartAvatarResponse
 from .protocols import Protocol, WireError
 from .rest import RestClient
+from .secret import hidden
 
 __all__ = ["Creation", "understood"]
 
@@ -47,11 +48,9 @@ class Creation:
     def fetch_token(self, request: StartAvatarRequest, deadline: Deadline) -> str | None:
         """A fresh token, where the service has one to give before the session."""
         call = self._protocol.token(request)
-        return (
-            None
-            if call is None
-            else understood(self._protocol.read_token, self._rest.call(call, timeout=deadline.left))
-        )
+        if call is None:
+            return None
+        return hidden(understood(self._protocol.read_token, self._rest.call(call, timeout=deadline.left)))
 
     def make(self, request: StartAvatarRequest, token: str | None, deadline: Deadline) -> None:
         call = self._protocol.new_session(request)

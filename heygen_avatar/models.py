@@ -13,6 +13,7 @@ from attrs import field, fields_dict, frozen
 from .checks import Name, flag, instance, member, number, text
 from .errors import InvalidRequestError
 from .liveavatar import ElevenLabsModel, LiveAvatarOptions
+from .secret import hidden
 
 __all__ = [
     "AvatarQuality",
@@ -219,11 +220,11 @@ class StartAvatarResponse:
     """
 
     session_id: str
-    access_token: str = field(default="", repr=False)
+    access_token: str = field(default="", repr=False, converter=hidden)
     url: str = ""
     is_paid: bool | None = None
     session_duration_limit: float | None = None
-    session_token: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False, converter=hidden)
     realtime_endpoint: str | None = field(default=None, repr=False)
     livekit_agent_token: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(factory=dict, repr=False, eq=False)

@@ -37,6 +37,7 @@ from .errors import (
 from .http_failures import origin, retry_after, unreadable, what_happened
 from .protocols import RestCall, WireError
 from .protocols.api_errors import api_error, is_success
+from .secret import hidden
 from .severable import Adapter, Line
 from .version import __version__
 
@@ -180,9 +181,9 @@ class RestClient:
 
     def __init__(self, base_path: str, *, token: str | None = None, api_key: str | None = None) -> None:
         self.base_path = _base_path(base_path)
-        self.token = _header_value("token", token)
-        self.api_key = _header_value("api_key", api_key)
-        self._secrets = {secret for secret in (self.token, self.api_key) if secret}
+        self.token = hidden(_header_value("token", token))
+        self.api_key = hidden(_header_value("api_key", api_key))
+        self._secrets: set[str] = {secret for secret in (self.token, self.api_key) if secret}
         self._closed = False
         self._under_way: set[Reply] = set()
         self._session = requests.Session()

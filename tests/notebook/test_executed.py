@@ -40,10 +40,10 @@ def run(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HEYGEN_BASE_PATH", simulator.base_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
 
-    def execute(*cells: str) -> nbformat.NotebookNode:
+    def execute(*cells: str, allow_errors: bool = False) -> nbformat.NotebookNode:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
         NotebookClient(
-            notebook, timeout=30, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+            notebook, timeout=30, allow_errors=allow_errors, resources={"metadata": {"path": tmp_path}}
         ).execute()
         assert simulator.api_key not in nbformat.writes(notebook)
         return notebook
@@ -117,6 +117,21 @@ def test_results_show_themselves(run: Run) -> None:
     assert "Hello &lt;b&gt;world&lt;/b&gt;." in html(notebook, 3)
     assert "<table" in html(notebook, 4)
     assert "'speaker', 'text', 'started_at'" in text(notebook, 5)
+
+
+def test_a_traceback_with_all_its_variables_shows_no_token(run: Run, simulator: Simulator) -> None:
+    notebook = run(
+        "%xmode Verbose" + START,
+        "avatar.speak('')",
+        "avatar.stop_avatar()\navatar.say('Too late.')",
+        "StreamingAvatar().create_start_avatar(avatar_name='nobody')",
+        allow_errors=True,
+    )
+    errors = [output for cell in notebook.cells for output in cell.outputs if output.output_type == "error"]
+    assert [error.ename for error in errors] == ["InvalidRequestError", "SessionClosedError", "AvatarNotFoundError"]
+    written = "\n".join(line for error in errors for line in error.traceback)
+    assert "<hidden>" in written
+    assert not re.search(r"eyJ[\w-]{20,}", written), "a session's token, or LiveKit's"
 
 
 def test_in_a_notebook_without_cell_ids_a_session_is_never_replaced(run: Run, simulator: Simulator) -> None:
