@@ -95,11 +95,11 @@ class _Diary:
         self._pages.append((threading.active_count(), self._process.num_fds(), 1000 * memory_mb()))
 
     def slopes(self) -> list[float]:
-        """By Theil and Sen: the median of the slopes between all pairs, which one outlier does not bend."""
-        return [_slope([page[column] for page in self._pages[WARMING_UP:]]) for column in range(3)]
+        return [slope([page[column] for page in self._pages[WARMING_UP:]]) for column in range(3)]
 
 
-def _slope(values: list[float]) -> float:
+def slope(values: list[float]) -> float:
+    """What each step adds, by Theil and Sen: the median over all pairs, which one outlier does not bend."""
     from statistics import median
 
     slopes = [
