@@ -203,8 +203,7 @@ class Connection:
         self._state = SessionState.DISCONNECTED
         self._answered.set()
         cleanup.forget(self)
-        if self._guarded:
-            guardian.not_needed()
+        guardian.not_needed()
 
     def start(self, deadline: Deadline) -> None:
         """Bring the session to life; return when the avatar is in the room with picture and sound, and hears commands.
@@ -296,12 +295,11 @@ class Connection:
                 what = f"sending on the chat socket of session {self.session_id}"
                 sending = self.wires.send_socket(envelope.payload)
         try:
-            engine().call(sending, timeout=timeout, what=what)
+            return engine().call(sending, timeout=timeout, what=what)
         except WaitTimeoutError as error:
             if self.state is SessionState.RECONNECTING:
                 raise WaitTimeoutError(f"{error}: its room is being reconnected") from None
             raise
-        return None
 
     def begin(self, call: RestCall, *, timeout: float, receive: Callable[[Any], None]) -> Reply:
         """Send a REST call of this session without waiting for its reply."""
