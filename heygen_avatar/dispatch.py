@@ -353,7 +353,7 @@ def _name_of(handler: Callable[..., object]) -> str:
 
 def _is_rerun(old: Handler, new: Handler) -> bool:
     """Whether ``new`` is ``old`` defined again by running a notebook cell or a line at the prompt once more."""
-    if not (hasattr(sys, "ps1") or "ipykernel" in sys.modules):
+    if not (hasattr(sys, "ps1") or cells.in_notebook()):
         return False
     identity = (getattr(new, "__module__", None), getattr(new, "__qualname__", "<lambda>"))
     if identity[0] != "__main__" or "<" in identity[1]:  # a lambda or an inner function: not one thing by its name

@@ -305,14 +305,16 @@ def test_closing_ends_a_source_that_waits_for_more(avatar: StreamingAvatar, sile
 def test_a_source_whose_code_is_stuck_holds_up_nobody(
     make_avatar: Callable[..., StreamingAvatar], caplog: pytest.LogCaptureFixture
 ) -> None:
-    let_go = threading.Event()
+    is_stuck, let_go = threading.Event(), threading.Event()
 
     def stuck() -> Iterator[bytes]:
         yield tone(0.1).tobytes()
+        is_stuck.set()
         let_go.wait(30)
 
     avatar = make_avatar()
     avatar.start_voice_chat(source=Samples(stuck(), 16_000))
+    assert is_stuck.wait(10)
     try:
         avatar.close_voice_chat()
         assert "does not come to an end" in caplog.text
