@@ -63,6 +63,8 @@ class Lab:
                 *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
                 *(f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
                 *("--IdentityProvider.token=", f"--ServerApp.root_dir={self.folder}"),
+                # It ends by itself where the tests were killed.
+                *("--ServerApp.shutdown_no_activity_timeout=300", "--MappingKernelManager.cull_idle_timeout=300"),
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             ],
             env={**os.environ, **homes, **environment, "JUPYTERLAB_SETTINGS_DIR": str(settings)},
