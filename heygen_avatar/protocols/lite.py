@@ -150,7 +150,7 @@ class LiteProtocol(LiveAvatarSession):
                 return self._stops(task_id, heard, interrupted=name == "agent.speak_interrupted")
             case "agent.audio_buffer_appended" | "agent.audio_buffer_committed" | "agent.audio_buffer_cleared":
                 return self._buffer(name.rpartition("_")[2], task_id, heard)
-            case "session.state_updated" if source.get("state") in _OVER:
+            case "session.state_updated" if reading.text(source, "state") in _OVER:
                 return (SessionStopped(**heard),)
             case "error":
                 return (ErrorOccurred(error=_error(source.get("error")), **heard),)

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heygen_avatar.errors import InvalidRequestError, MediaError, SessionError
@@ -272,6 +272,7 @@ VALUES = st.recursive(
 FIELDS = ("event_id", "source_event_id", "task", "new_state", "previous_state", "state", "error", "warning")
 
 
+@example(message={"type": "session.state_updated", "state": []})
 @given(message=st.fixed_dictionaries({"type": TYPES | VALUES}, optional=dict.fromkeys(FIELDS, VALUES)))
 def test_any_object_is_events_with_fields_of_their_types_or_a_wire_error(message):
     try:
