@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -37,7 +38,7 @@ from heygen_avatar.liveavatar import ElevenLabsAgent, Persona
 from heygen_avatar.protocols import liveavatar as wire
 from heygen_avatar.protocols.full import FullProtocol
 from heygen_avatar.simulator import Limits, RecogniserSettings
-from tests.programs import eventually
+from tests.programs import Program, eventually, states
 from tests.services import FULL, LITE, STREAMING, WAYNE
 from tests.simulator.sounds import spoken
 
@@ -269,6 +270,27 @@ def test_a_prompts_context_is_removed_when_the_start_fails(make_simulator, path)
         with pytest.raises(Exception, match="HTTP 500"):
             create(avatar, knowledge_base="Your name is Zora.")
         assert eventually(lambda: list(client.contexts.list()) == [])
+
+
+def test_a_killed_program_leaves_neither_its_session_nor_its_context(make_simulator):
+    simulator = make_simulator()
+    program = """
+        avatar = StreamingAvatar(
+            service="liveavatar", api_key=os.environ["HEYGEN_API_KEY"], base_path=os.environ["HEYGEN_BASE_PATH"]
+        )
+        avatar.create_start_avatar(avatar_name=sys.argv[1], quality="low", knowledge_base="Your name is Zora.")
+        mark("started")
+        time.sleep(60)
+    """.replace("sys.argv[1]", repr(WAYNE))
+    with (
+        Client(api_key=simulator.api_key, base_path=simulator.base_path, service=Service.LIVEAVATAR) as client,
+        Program(simulator, program) as running,
+    ):
+        running.wait_for_mark("started")
+        assert [context.name for context in client.contexts.list()] == [wire.CONTEXT_NAME]
+        running.send(signal.SIGKILL)
+        assert eventually(lambda: states(simulator) == ["closed"], 15)
+        assert eventually(lambda: list(client.contexts.list()) == [], 15)
 
 
 def test_without_a_context_talk_is_refused_since_nobody_would_answer(simulator):
