@@ -79,6 +79,7 @@ def report(rows: list[Row], notes: list[str], *, seconds: float, quick: bool) ->
 
 def _line(row: Row) -> str:
     ours, theirs = (Spread.of(values).median for values in (row.ours, row.theirs))
+    nothing = not any(row.theirs)  # to be measured by: both left nothing behind, say
     goal = "" if row.goal is None else f"{'≥' if row.more_is_better else '≤'} {row.goal:g}"
     cells = [
         row.what,
@@ -86,8 +87,8 @@ def _line(row: Row) -> str:
         f"{ours:,.{row.digits}f}",
         f"{theirs:,.{row.digits}f}",
         row.unit,
-        f"{row.ratio.median:.2f}",
-        f"{row.ratio.low:.2f} to {row.ratio.high:.2f}",
+        "–" if nothing else f"{row.ratio.median:.2f}",
+        "–" if nothing else f"{row.ratio.low:.2f} to {row.ratio.high:.2f}",
         str(len(row.ours)),
         goal,
         row.verdict,
