@@ -390,8 +390,8 @@ def _guarded(name: str, handler: Callable[..., None]) -> Callable[..., None]:
         except Exception:
             logger.exception("hearing %s from the room failed", name)
 
-    # livekit's emitter inspects each handler's signature at each event, which takes as long as reading a packet does; one
-    # that is given is not inspected.
+    # livekit's emitter inspects each handler's signature at each event, which takes as long as reading a packet does;
+    # one that is given is not inspected.
     call.__signature__ = _ANY_ARGUMENTS  # type: ignore[attr-defined]
     return call
 
