@@ -16,7 +16,7 @@ from functools import partial
 from types import FrameType
 from typing import Protocol
 
-from .deadline import Deadline
+from .deadline import Deadline, check_timeout
 
 log = logging.getLogger("heygen_avatar.cleanup")
 
@@ -66,7 +66,7 @@ def stop_all(timeout: float = EXIT_BUDGET) -> list[str]:
 
     Safe to call at any time and from any thread; in a notebook, the big red button.
     """
-    deadline = Deadline.after(timeout)
+    deadline = Deadline.after(check_timeout(timeout))
     sessions = open_sessions()
     ended: dict[int, str | None] = {}
     finished = [threading.Event() for _ in sessions]

@@ -56,10 +56,11 @@ class Deadline:
         return True
 
 
-def check_timeout(timeout: float | None) -> float:
-    """``timeout`` in seconds as given to a public method, checked before anything is done."""
-    if timeout is None:
-        return 0.0
+def check_timeout(timeout: float) -> float:
+    """``timeout`` in seconds as given to a public method, checked before anything is done.
+
+    None is refused: a blocking call has a deadline. Where a method takes it for its own default, it says so itself.
+    """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < 1e7:
         raise InvalidRequestError(f"timeout must be a number of seconds, not {timeout!r}")
     return float(timeout)

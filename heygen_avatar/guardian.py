@@ -136,7 +136,11 @@ def _after_fork() -> None:
     former, _process = _process, None
     if former is not None and former.stdin is not None:
         with suppress(OSError):
-            os.close(former.stdin.fileno())
+            # Led elsewhere rather than closed: the file object closes its descriptor when it is collected, by when the
+            # number could be another file's.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, former.stdin.fileno(), inheritable=False)
+            os.close(nowhere)
         former.returncode = 0  # it is the parent's child, not ours: nothing here may wait for it
 
 

@@ -81,7 +81,8 @@ class Hearing:
             UsageError: a handler waits for the end of its own session.
         """
         name = self._awaitable(event)
-        check_timeout(timeout)
+        if timeout is not None:
+            check_timeout(timeout)
         queue = self._dispatcher.listen(name, StreamingEvents.STREAM_DISCONNECTED.value)
         try:
             expected = Expected()
@@ -103,7 +104,8 @@ class Hearing:
 
         Reading more slowly than they come loses none uncounted: an :class:`EventsDropped` stands in their place.
         """
-        check_timeout(timeout)
+        if timeout is not None:
+            check_timeout(timeout)
         queue = self._dispatcher.listen()
 
         def read() -> Iterator[Event]:

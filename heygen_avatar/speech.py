@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from .deadline import Deadline
+from .deadline import Deadline, check_timeout
 from .errors import HeyGenError, SessionClosedError, WaitTimeoutError
 from .events import (
     AvatarEndMessage,
@@ -110,7 +110,7 @@ class Speech:
             MediaError: the sound that was to be said failed.
             WaitTimeoutError: neither happened within ``timeout`` seconds; the avatar may still speak.
         """
-        if not Deadline.after(timeout).wait(self._done):
+        if not Deadline.after(check_timeout(timeout)).wait(self._done):
             raise WaitTimeoutError(
                 f"the avatar has not finished {self._named()} after {timeout:g} s; the session {self._session_id} goes "
                 "on: wait again, or interrupt it"

@@ -9,10 +9,11 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 PREAMBLE = """
-import atexit, os, signal, sys, tempfile, threading, time
+import atexit, faulthandler, os, signal, sys, tempfile, threading, time
 from heygen_avatar import *
 avatar = StreamingAvatar()
 def mark(word):
@@ -32,14 +33,16 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            start_new_session=True,
         )
 
     def __enter__(self) -> Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        # The whole group: a forked child that hangs holds our pipes open, and reading them would never end.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
     def wait_for_mark(self, word: str) -> None:
@@ -58,7 +61,7 @@ class Program:
         try:
             out, err = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             out, err = self.process.communicate()
             raise AssertionError(f"the program did not end within {timeout} s: {out}\n{err}") from None
         return self.process.returncode, out, err

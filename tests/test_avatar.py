@@ -17,6 +17,7 @@ from heygen_avatar import (
     SpeakRequest,
     SpeechOutcome,
     StartAvatarRequest,
+    StartAvatarResponse,
     StreamingAvatar,
     StreamingEvents,
     TaskMode,
@@ -543,6 +544,40 @@ def test_an_argument_beats_the_environment(simulator, monkeypatch):
 def test_a_timeout_that_is_none_is_refused(avatar, timeout):
     with pytest.raises(InvalidRequestError, match="timeout"):
         avatar.wait_for("user_start", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda avatar: avatar.create_start_avatar(timeout=None),
+        lambda avatar: avatar.new_session(timeout=None),
+        lambda avatar: avatar.start_session(timeout=None),
+        lambda avatar: avatar.start_avatar(
+            session=StartAvatarResponse(session_id="one", url="wss://a", access_token="b"), timeout=None
+        ),
+        lambda avatar: avatar.stop_avatar(timeout=None),
+        lambda avatar: avatar.ask("Hi.", timeout=None),
+        lambda avatar: avatar.start_voice_chat(timeout=None),
+        lambda avatar: avatar.snapshot(timeout=None),
+        lambda avatar: stop_all(timeout=None),
+    ],
+    ids=[
+        "create_start_avatar",
+        "new_session",
+        "start_session",
+        "start_avatar",
+        "stop_avatar",
+        "ask",
+        "voice_chat",
+        "snapshot",
+        "all",
+    ],
+)
+def test_none_is_no_deadline_for_a_call_that_has_to_have_one(call):
+    # Nobody is there: whatever is sent ends in another error.
+    avatar = StreamingAvatar(api_key="key", base_path="http://127.0.0.1:1")
+    with pytest.raises(InvalidRequestError, match="timeout must be"):
+        call(avatar)
 
 
 def test_no_secret_shows_in_a_repr(simulator, avatar):

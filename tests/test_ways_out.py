@@ -145,6 +145,7 @@ def test_a_forked_child_leaves_the_parents_session_alone_and_says_why_it_cannot_
         + """
 child = os.fork()
 if child == 0:
+    faulthandler.dump_traceback_later(15, exit=True)
     try:
         avatar.speak("from the child")
     except UsageError as error:

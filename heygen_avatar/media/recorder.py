@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ..deadline import Deadline
+from ..deadline import Deadline, check_timeout
 from ..errors import MediaError, UsageError
 from .sinks import Sink, Source
 from .timeline import RATE, Timeline
@@ -88,8 +88,9 @@ class Recording:
         Raises:
             MediaError: something could not be written, or the file was not finished within ``timeout`` seconds.
         """
+        deadline = Deadline.after(check_timeout(timeout))
         self._intake.finish(tail=TAIL)
-        if not Deadline.after(timeout).wait(self._done):
+        if not deadline.wait(self._done):
             raise MediaError(f"the recording {self.path} was not finished within {timeout:g} s")
         if self.error is not None:
             raise self.error

@@ -13,7 +13,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
-from ..deadline import SLICE, Deadline
+from ..deadline import SLICE, Deadline, check_timeout
 from ..errors import InvalidRequestError, SessionClosedError, UsageError, WaitTimeoutError
 from .frames import BYTES_PER_SAMPLE, AudioFrame, VideoFrame
 from .sinks import Sink, Source
@@ -127,7 +127,7 @@ class _Frames(Generic[F]):
     def __init__(self, source: Source, inbox: _Inbox[F], timeout: float | None) -> None:
         self._source = source
         self._inbox: _Inbox[F] = inbox
-        self._timeout = timeout
+        self._timeout = timeout if timeout is None else check_timeout(timeout)
         self._closed = False
         self._reading = threading.Lock()
         # Holds the inbox and the room, never this object: a reader that is merely dropped detaches itself.
@@ -156,9 +156,10 @@ class _Frames(Generic[F]):
             SessionClosedError: the session is over, and all its frames are read.
             UsageError: this reader is closed, or another thread is reading it.
         """
+        timeout = self._timeout if timeout is None else check_timeout(timeout)
         if self._closed:
             raise UsageError(f"this reader of {self._what} is closed: open another one")
-        frame = self._take(self._timeout if timeout is None else timeout)
+        frame = self._take(timeout)
         if frame is None:
             raise SessionClosedError(f"no more {self._what}: the session is over", reason="ended")
         return frame
