@@ -60,9 +60,9 @@ def avatar(simulator):
         yield avatar
 
 
-def state_of(simulator, avatar):
-    [state] = [entry["state"] for entry in simulator.sessions() if entry["session_id"] == avatar.session_id]
-    return state
+def record_of(simulator, avatar):
+    [record] = [entry for entry in simulator.sessions() if entry["session_id"] == avatar.session_id]
+    return record
 
 
 def create(avatar, **fields):
@@ -128,7 +128,7 @@ def test_poses_and_keep_alives_are_taken(simulator, house):
         avatar.stop_listening()
         avatar.keep_alive()
         assert house.say(avatar, 0.3).outcome is SpeechOutcome.SPOKEN
-        assert all(entry["ignored_messages"] == 0 for entry in simulator.sessions())
+        assert record_of(simulator, avatar)["ignored_messages"] == 0
 
 
 @everywhere
@@ -137,7 +137,7 @@ def test_stopping_ends_the_session_at_the_service(simulator, house):
         picture = avatar.snapshot()
         assert picture.width > 0
     assert avatar.state is SessionState.DISCONNECTED
-    assert state_of(simulator, avatar) == "closed"
+    assert record_of(simulator, avatar)["state"] == "closed"
     with pytest.raises(SessionClosedError, match="stopped here"):
         house.say(avatar, 0.1)
 
@@ -201,7 +201,7 @@ def test_a_token_is_enough_for_its_session(simulator):
     ) as avatar:
         assert avatar.create_start_avatar().session_id == reply["session_id"]
         assert avatar.say("Hi.").outcome is SpeechOutcome.SPOKEN
-    assert state_of(simulator, avatar) == "closed"
+    assert record_of(simulator, avatar)["state"] == "closed"
 
 
 def test_a_key_of_another_service_is_an_authentication_error(simulator):
@@ -228,7 +228,7 @@ def test_an_agent_that_does_not_come_fails_the_start_in_time(simulator, monkeypa
     with FULL.avatar(simulator) as avatar:
         with pytest.raises(StartTimeoutError, match="agent"):
             avatar.create_start_avatar(**FULL.start, timeout=2.0)
-        assert state_of(simulator, avatar) == "closed"
+        assert record_of(simulator, avatar)["state"] == "closed"
 
 
 def test_a_failed_start_call_leaves_nothing_open(make_simulator):
