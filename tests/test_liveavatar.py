@@ -393,7 +393,7 @@ def test_a_longest_duration_that_passes_without_a_word_is_ended_here(make_simula
         assert not heard["session_stopped"].raw
         with pytest.raises(SessionClosedError, match="longest duration of 2 s"):
             avatar.say("Hi.")
-        assert eventually(lambda: state_of(silent, avatar) == "closed")
+        assert eventually(lambda: record_of(silent, avatar)["state"] == "closed")
         with Client(api_key=silent.api_key, base_path=silent.base_path, service=Service.LIVEAVATAR) as client:
             assert client.sessions.get(avatar.session_id).end_reason == "MAX_DURATION_REACHED"
 
