@@ -1,4 +1,4 @@
-"""Which notebook cell is running, and the sessions that its earlier runs have left.
+"""Which notebook cell is running, and what its earlier runs have left.
 
 A cell is known by the id that the notebook gives it, a run by the message that asked for it. Where either is missing
 (a terminal, a thread, a front end that sends no ids), nothing is known and nothing is replaced. Does no I/O but saying
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ from attrs import frozen
 from . import cleanup
 from .errors import HeyGenError
 
-__all__ = ["CellRun", "end_sessions_of_earlier_runs", "in_notebook", "remember_session", "running"]
+__all__ = ["CellRun", "end_sessions_of_earlier_runs", "in_notebook", "remember_session", "running", "tell_of_replaced"]
 
 log = logging.getLogger("heygen_avatar.notebook")
 
@@ -86,6 +86,13 @@ def end_sessions_of_earlier_runs() -> None:
             _say(f"Session {session.session_id} of this cell's earlier run could not be ended yet: {error}")
         else:
             _say(f"Session {session.session_id}, which an earlier run of this cell had started, was ended.")
+
+
+def tell_of_replaced(events: Sequence[str]) -> None:
+    """Say in the running cell that its handlers of ``events`` have taken the place of others."""
+    if running() is not None:
+        handlers = "1 handler that was" if len(events) == 1 else f"{len(events)} handlers that were"
+        _say(f"Replaced {handlers} connected before: {', '.join(dict.fromkeys(events))}.")
 
 
 def _say(sentence: str) -> None:

@@ -207,7 +207,7 @@ class Dispatcher:
     def on(self, name: str, handler: Handler, *, once: bool = False) -> None:
         """Connect ``handler`` to the signal ``name``, strongly, one time however often it is given.
 
-        In a notebook it takes the place of what earlier runs of the same cell have connected.
+        In a notebook it takes the place of what earlier runs of the same cell have connected, and says so in the cell.
         """
         if not callable(handler):
             raise InvalidRequestError(f"a handler must be callable, not {handler!r}")
@@ -232,6 +232,8 @@ class Dispatcher:
             self.signals[old.name].disconnect(old.receive)
         if not known:
             self.signals[name].connect(receive, weak=False)
+        if replaced:
+            cells.tell_of_replaced([old.name for old in replaced])
 
     def off(self, name: str, handler: Handler) -> bool:
         """Disconnect ``handler``; false when it was not connected."""

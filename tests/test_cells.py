@@ -17,6 +17,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self.parent: Any = {}
+        self.said: list[str] = []
 
     def get_parent(self) -> Any:
         return self.parent
@@ -30,7 +31,7 @@ class Notebook:
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
     shell = Notebook()
     monkeypatch.setattr(cells, "_shell", lambda: shell)
-    monkeypatch.setattr(cells, "_say", lambda sentence: None)
+    monkeypatch.setattr(cells, "_say", shell.said.append)
     return shell
 
 
@@ -113,6 +114,40 @@ def test_handlers_of_an_earlier_run_go_with_the_first_of_the_next(notebook: Note
         "user_start": 1,
         "user_stop": 1,
     }
+
+
+def test_a_cell_that_replaces_handlers_says_so_once(notebook: Notebook) -> None:
+    sender = Session()
+    dispatcher = Dispatcher(sender, threaded=False)
+    for message in ("first", "second"):
+        notebook.run("cell", message)
+        dispatcher.on("user_start", lambda event: None)
+        dispatcher.on("user_stop", lambda event: None)
+        if message == "first":
+            assert notebook.said == []
+    assert notebook.said == ["Replaced 2 handlers that were connected before: user_start, user_stop."]
+
+
+def test_a_handler_of_another_cell_is_left_alone_and_nothing_is_said(notebook: Notebook) -> None:
+    sender = Session()
+    dispatcher = Dispatcher(sender, threaded=False)
+    for cell in ("one cell", "another cell"):
+        notebook.run(cell, f"run of {cell}")
+        dispatcher.on("user_start", lambda event: None)
+    assert len(dispatcher.signals["user_start"].receivers) == 2
+    assert notebook.said == []
+
+
+def test_a_handler_that_another_cell_defines_anew_is_replaced_and_that_is_said(notebook: Notebook) -> None:
+    sender = Session()
+    dispatcher = Dispatcher(sender, threaded=False)
+    for cell in ("one cell", "another cell"):
+        notebook.run(cell, f"run of {cell}")
+        defined: dict[str, Any] = {"__name__": "__main__"}
+        exec("def greet(event): pass", defined)
+        dispatcher.on("stream_ready", defined["greet"])
+    assert len(dispatcher.signals["stream_ready"].receivers) == 1
+    assert notebook.said == ["Replaced 1 handler that was connected before: stream_ready."]
 
 
 def test_a_function_that_is_connected_again_is_connected_once(notebook: Notebook) -> None:
