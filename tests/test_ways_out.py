@@ -159,3 +159,25 @@ mark(str(avatar.say("Hi.").outcome))
     assert returncode == 0, err
     assert out.split() == ["fork", "spoken"]
     assert states(own) == ["closed"]
+
+
+def test_a_fork_beside_a_simulator_and_a_recording_comes_back(own, run, tmp_path):
+    # A child frees what the threads that it has not got had kept; freed there, PyAV's scalers wait for such threads.
+    program = run(
+        f"""
+        from heygen_avatar.simulator import Simulator
+        with Simulator() as beside:
+            avatar = StreamingAvatar(api_key=beside.api_key, base_path=beside.base_path)
+            avatar.create_start_avatar(quality="low")
+            with avatar.record({str(tmp_path / "recorded.mp4")!r}):
+                avatar.say("Hi.")
+                child = os.fork()
+                if child == 0:
+                    faulthandler.dump_traceback_later(15, exit=True)
+                    os._exit(0)
+                mark(f"child {{os.waitpid(child, 0)[1]}}")
+            avatar.stop_avatar()
+        """,
+    )
+    returncode, out, err = program.finish()
+    assert (returncode, out.strip()) == (0, "child 0"), err

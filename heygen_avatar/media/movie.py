@@ -18,6 +18,7 @@ from .timeline import RATE
 
 try:
     import av
+    from av.video.reformatter import VideoReformatter
 except ImportError:
     raise MissingExtraError(extra="record", feature="record()") from None
 
@@ -69,6 +70,7 @@ class Movie:
         self._held: list[tuple[memoryview, int]] = []
         self._held_until = 0
         self._last_picture: Any = None
+        self._scaler = VideoReformatter()
         options = FRAGMENTED if FORMATS[suffix] in ("mp4", "mov") else {}
         try:
             self.path.open("wb").close()  # PyAV opens it with the first write only, which is too late to tell
@@ -84,7 +86,10 @@ class Movie:
             return
         frame = _yuv_frame(data, width, height)
         if (width, height) != (self._video.width, self._video.height):
-            frame = frame.reformat(width=self._video.width, height=self._video.height, interpolation="BILINEAR")
+            size = {"width": self._video.width, "height": self._video.height}
+            # A scaler of our own, without threads: the one that frames share has some, and a process that is forked
+            # beside this recording would wait for them for ever.
+            frame = self._scaler.reformat(frame, **size, interpolation="BILINEAR", threads=1)
         self._show(frame, position)
 
     def sound(self, data: memoryview, position: int) -> None:

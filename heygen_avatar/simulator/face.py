@@ -259,11 +259,20 @@ def _drawn_digits(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, height: in
 
 
 def _as_piece(image: Image.Image, left: int, top: int) -> _Piece:
-    """RGB to limited-range BT.601 in 4:2:0, which is what aiortc's encoders expect of a yuv420p frame."""
-    frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24").reformat(format="yuv420p")
-    luma, colours = np.split(frame.to_ndarray().astype(np.uint8, copy=False), [frame.height])
-    blue, red = colours.reshape(2, frame.height // 2, frame.width // 2)
-    return _Piece(left, top, luma, blue, red)
+    """RGB to limited-range BT.601 in 4:2:0, which is what aiortc's encoders expect of a yuv420p frame.
+
+    Not by PyAV: from 19 on it keeps a scaler, and that scaler's threads, for each thread that ever converted a picture,
+    and a forked child would wait for them for ever, for it frees what the threads it has not got had kept.
+    """
+    full = np.asarray(image.convert("YCbCr"), dtype=np.float32)  # full-range BT.601, as JPEG has it
+    luma = 16 + full[:, :, 0] * (219 / 255)
+    quarters = full[:, :, 1:].reshape(image.height // 2, 2, image.width // 2, 2, 2).mean(axis=(1, 3))
+    blue, red = np.moveaxis(128 + (quarters - 128) * (224 / 255), 2, 0)
+    return _Piece(left, top, _as_plane(luma), _as_plane(blue), _as_plane(red))
+
+
+def _as_plane(values: NDArray[np.float32]) -> Plane:
+    return np.rint(values).astype(np.uint8)
 
 
 def _even(value: float) -> int:
