@@ -179,11 +179,11 @@ class Session:
         """Begin to end the session, from where nobody can wait for it."""
         self._begin_to_close(reason)
 
-    def _begin_to_close(self, reason: EndReason) -> asyncio.Task[None]:
+    def _begin_to_close(self, reason: EndReason, *, at: float | None = None) -> asyncio.Task[None]:
         if self._closing is None:
             self.state = State.CLOSING
             self.end_reason = reason
-            self._ended = time.monotonic()
+            self._ended = time.monotonic() if at is None else at
             if self._timer is not None:
                 self._timer.cancel()
             self._closing = self._loop.create_task(self._close(), name=f"end of session {self.id}")
@@ -213,7 +213,7 @@ class Session:
     def _look_at_the_clock(self) -> None:
         deadline, reason = self._next_deadline()
         if deadline <= time.monotonic():
-            self._begin_to_close(reason)
+            self._begin_to_close(reason, at=deadline)  # a timer that fires late makes nobody pay for another second
         else:
             self._arm()  # there was activity since the timer was set
 

@@ -276,6 +276,30 @@ def test_a_session_is_billed_by_the_second_and_no_longer_once_it_ended(
     assert caller.await_state(session_id, "closed")["billable_seconds"] == 2
 
 
+def test_a_session_that_ran_to_its_end_is_billed_for_that_and_not_for_how_late_a_timer_was(
+    make_simulator: Callable[..., Simulator],
+) -> None:
+    caller = Caller(make_simulator(limits=Limits(billed_at_least=0, session_duration=1.0)))
+    session_id = caller.new()["session_id"]
+    assert caller.await_state(session_id, "closed")["billable_seconds"] == 1
+
+
+# The limits themselves
+
+
+def test_accelerated_limits_shorten_a_session_and_leave_its_price_as_it_was() -> None:
+    usual = Limits()
+    faster = usual.accelerated(60)
+    assert (faster.session_duration, faster.idle_timeout, faster.token_lifetime) == (10.0, 2.0, 60.0)
+    assert faster.session_duration * faster.credits_per_minute == usual.session_duration * usual.credits_per_minute
+    assert faster.liveavatar_billed_by * faster.liveavatar_full_price == 60 * usual.liveavatar_full_price
+    assert (faster.credits, faster.concurrent_sessions, faster.text_length) == (
+        usual.credits,
+        usual.concurrent_sessions,
+        usual.text_length,
+    )
+
+
 def test_a_record_has_what_the_owner_wants_to_know(caller: Caller) -> None:
     session_id = caller.new()["session_id"]
     record = caller.record(session_id)
