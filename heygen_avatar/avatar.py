@@ -330,6 +330,11 @@ class StreamingAvatar(Voicing):
         if not self._starting.acquire(blocking=False):
             raise UsageError("this avatar is being started by another thread; use one StreamingAvatar per session")
         try:
+            from .engine import engine
+
+            # Loads the native library and this while the service thinks; where no session can be started, it is said
+            # here, when nothing has been made, taken over or ended yet.
+            engine().warm_up("heygen_avatar.wires")
             yield
         finally:
             self._starting.release()
@@ -359,9 +364,6 @@ class StreamingAvatar(Voicing):
             # The caller of create_start_avatar() or new_session() is told.
             warnings.warn(omitted, UnsupportedOptionWarning, stacklevel=3)
         self._end_previous(deadline)
-        from .engine import engine
-
-        engine().warm_up("heygen_avatar.wires")  # loads the native library and this while the service thinks
         connection = self._new_connection(choice)
         with _stopping_on_failure(connection, deadline):
             connection.create(deadline.left)

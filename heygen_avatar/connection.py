@@ -33,12 +33,7 @@ from .errors import (
     UsageError,
     WaitTimeoutError,
 )
-from .events import (
-    DisconnectReason,
-    SessionStopped,
-    StreamDisconnected,
-    StreamReady,
-)
+from .events import DisconnectReason, SessionStopped, StreamDisconnected, StreamReady
 from .liveavatar import SessionEndReason
 from .models import SessionState, StartAvatarRequest, StartAvatarResponse
 from .protocols import DataMessage, Envelope, Protocol, RestCall, SocketMessage
@@ -423,13 +418,16 @@ class Connection:
             first, self._closing = not self._closing, True
             if first and not self._end_text and self._end_reason is None:
                 self._end_text = why
-        if first:
-            self._close(deadline)
-        else:
-            dispatcher = self._dispatcher()
-            if not self._closed.is_set() and not (dispatcher is not None and dispatcher.in_handler):
-                deadline.wait(self._closed)
-            self._stop(deadline)
+        try:
+            if first:
+                self._close(deadline)
+            else:
+                dispatcher = self._dispatcher()
+                if not self._closed.is_set() and not (dispatcher is not None and dispatcher.in_handler):
+                    deadline.wait(self._closed)
+                self._stop(deadline)
+        finally:
+            self.rest.hang_up()  # who keeps the avatar keeps no socket; its next session has new ones
         return self._costs_nothing
 
     def _close(self, deadline: Deadline) -> None:

@@ -289,13 +289,17 @@ class RestClient:
             "body": body if isinstance(body, str) else body.decode(),
         }
 
+    def hang_up(self) -> None:
+        """Close the connections, those under way when they are done; the next call opens one anew."""
+        self._session.close()
+
     def close(self) -> None:
         """Close the connections. Calls that only their callers wait for end with an error, further ones are refused;
         one with a ``receive`` still has its outcome."""
         self._closed = True
         for reply in tuple(self._under_way):
             reply.abandon()
-        self._session.close()
+        self.hang_up()
 
     # -- on the call's thread
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import psutil
 import pytest
 
 from heygen_avatar import (
@@ -28,6 +29,7 @@ from heygen_avatar import (
     stop_all,
 )
 from heygen_avatar.simulator import Limits
+from tests.programs import eventually
 
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
 
@@ -80,6 +82,32 @@ def test_stopping_ends_the_session_at_the_service(simulator, avatar):
     avatar.stop_avatar()
     assert avatar.state is SessionState.DISCONNECTED
     assert session_of(simulator, avatar)["state"] == "closed"
+
+
+def sockets_to(simulator):
+    """This process's connections to the simulator, which is in the same process."""
+    port = int(simulator.base_path.rpartition(":")[2])
+    connections = psutil.Process().net_connections("tcp")
+    return [one for one in connections if one.raddr and one.raddr.port == port and one.status == "ESTABLISHED"]
+
+
+def test_a_stopped_avatar_that_is_kept_keeps_no_socket_and_can_start_again(make_simulator, make_avatar):
+    simulator = make_simulator()
+    avatar = make_avatar(api_key=simulator.api_key, base_path=simulator.base_path)
+    for _ in range(2):
+        avatar.create_start_avatar(quality="low")
+        assert avatar.say("Hi.").outcome is SpeechOutcome.SPOKEN
+        assert sockets_to(simulator)
+        avatar.stop_avatar()
+        assert eventually(lambda: not sockets_to(simulator)), sockets_to(simulator)
+
+
+def test_an_avatar_whose_session_the_service_has_ended_keeps_no_socket(make_simulator, make_avatar):
+    simulator = make_simulator(limits=Limits(session_duration=1.5))
+    avatar = make_avatar(api_key=simulator.api_key, base_path=simulator.base_path)
+    avatar.create_start_avatar(quality="low")
+    assert eventually(lambda: avatar.state is SessionState.DISCONNECTED)
+    assert eventually(lambda: not sockets_to(simulator)), sockets_to(simulator)
 
 
 def test_stopping_twice_or_without_a_session_does_nothing(make_avatar, avatar):

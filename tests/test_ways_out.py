@@ -161,6 +161,46 @@ mark(str(avatar.say("Hi.").outcome))
     assert states(own) == ["closed"]
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "StreamingAvatar().start_avatar(session=session)",
+        "StreamingAvatar().create_start_avatar()",
+        "StreamingAvatar().new_session()",
+        "avatar.start_avatar(session=session)",
+        "avatar.start_session()",
+    ],
+)
+def test_every_start_is_refused_in_a_forked_child_before_the_service_hears_of_it(own, run, start):
+    own.inject({"kind": "delay", "path": "/v1/streaming.*", "nth": 100})  # never strikes, and counts the calls
+    program = run(
+        f"""
+avatar.create_start_avatar(quality="low")
+avatar.stop_avatar()
+session = avatar.new_session(quality="low")
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(15, exit=True)
+    try:
+        {start}
+    except UsageError as error:
+        mark("fork" if "fork" in str(error) else str(error))
+    os._exit(0)
+os.waitpid(child, 0)
+mark("stop")
+time.sleep(60)
+""",
+    )
+    program.wait_for_mark("fork")
+    program.wait_for_mark("stop")
+    [calls] = [record["calls"] for record in own.fault_calls()]
+    # Token, new, start, stop; token, new: all of them the parent's.
+    assert calls == 6
+    program.send(signal.SIGTERM)
+    program.finish()
+    assert states(own) == ["closed", "closed"]
+
+
 def test_a_fork_beside_a_simulator_and_a_recording_comes_back(own, run, tmp_path):
     # A child frees what the threads that it has not got had kept; freed there, PyAV's scalers wait for such threads.
     program = run(
