@@ -37,14 +37,14 @@ def piped(
     )
 
 
-def terminal(*arguments: str, simulator: Any) -> pexpect.spawn[str]:
+def terminal(*arguments: str, simulator: Any = None, env: Mapping[str, str] | None = None) -> pexpect.spawn[str]:
     """Start the command on a pseudo-terminal."""
     import pexpect
 
     return pexpect.spawn(
         COMMAND[0],
         [*COMMAND[1:], *arguments],
-        env={**environment(simulator), "TERM": "xterm"},  # type: ignore[arg-type]  # typeshed wants os._Environ
+        env={**(env or environment(simulator)), "TERM": "xterm"},  # type: ignore[arg-type]  # typeshed wants os._Environ
         encoding="utf-8",
         timeout=30,
         dimensions=(40, 120),

@@ -3,104 +3,24 @@ PortAudio looks for devices once in a process."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from heygen_avatar.media.echo import Echo
 from tests.ears import write_wave
-from tests.programs import eventually
 from tests.simulator.sounds import spoken
-
-PULSE = ("pulseaudio", "pactl", "paplay", "parec")
-
-PREAMBLE = """
-import json, os, subprocess, sys, threading, time
-import numpy as np
-from heygen_avatar import *
-from heygen_avatar.simulator import RecogniserSettings, Simulator
-
-def play(path, sink="microphone"):
-    return subprocess.Popen(["paplay", f"--device={sink}", path])
-
-def loudness(samples, rate=48_000):
-    samples = np.asarray(samples, float)
-    return [float(np.sqrt(np.mean(part**2))) for part in np.split(samples, range(rate, len(samples), rate))]
-"""
-
-
-class SoundCard:
-    """Two cables: what is played into ``microphone`` is what the microphone hears; ``speaker`` is the loudspeaker."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        home.chmod(0o700)
-        socket = home / "socket"
-        self.environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
-        self.environment["PULSE_SERVER"] = f"unix:{socket}"
-        (home / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
-        script = home / "script.pa"
-        script.write_text(f"""
-load-module module-native-protocol-unix socket={socket} auth-anonymous=1
-load-module module-null-sink sink_name=microphone rate=48000 channels=1
-load-module module-null-sink sink_name=speaker rate=48000 channels=1
-set-default-sink speaker
-set-default-source microphone.monitor
-""")
-        command = ["pulseaudio", "-n", "-F", str(script), "--daemonize=no", "--exit-idle-time=-1", "--log-level=error"]
-        self._server = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
-        assert eventually(self._answers, 10), "PulseAudio did not start"
-
-    def run(self, source: str, **environment: str) -> Any:
-        """What a program of this source prints last, as JSON."""
-        ran = subprocess.run(
-            [sys.executable, "-c", PREAMBLE + textwrap.dedent(source)],
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return json.loads(ran.stdout.splitlines()[-1])
-
-    def close(self) -> None:
-        self._server.terminate()
-        self._server.wait(10)
-
-    def _answers(self) -> bool:
-        asked = subprocess.run(["pactl", "info"], env=self.environment, capture_output=True, check=False)
-        return asked.returncode == 0
+from tests.sound_card import SoundCard, plugged_in
 
 
 @pytest.fixture(scope="module")
 def sound_card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundCard]:
-    missing = [name for name in PULSE if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"needs PulseAudio ({', '.join(missing)} missing): apt install pulseaudio pulseaudio-utils")
-    card = SoundCard(tmp_path_factory.mktemp("pulse"))
-    try:
-        found = subprocess.run(
-            [sys.executable, "-c", "import sounddevice; sounddevice.check_input_settings()"],
-            env=card.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if found.returncode != 0:
-            pytest.skip(f"needs libportaudio2 and ALSA's way to PulseAudio (libasound2-plugins): {found.stderr[-200:]}")
+    with plugged_in(tmp_path_factory.mktemp("pulse")) as card:
         yield card
-    finally:
-        card.close()
 
 
 @pytest.fixture
