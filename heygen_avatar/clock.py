@@ -25,9 +25,6 @@ WARNING = 15.0
 GRACE = 2.0
 """Seconds beyond its end in which the service may say itself that a session is over."""
 
-LOOK = 0.2
-"""Seconds between two looks whether a session that is about to expire has come to life again."""
-
 _numbers = count(1)
 
 
@@ -53,6 +50,8 @@ class SessionClock:
         self._touched_at = time.monotonic()
         self._expiring, self._expired = expiring, expired
         self._loop = asyncio.get_running_loop()
+        self._touched = asyncio.Event()
+        self._is_expiring = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def run(self) -> None:
@@ -64,6 +63,10 @@ class SessionClock:
     def touch(self) -> None:
         """Something happened that the service counts as activity."""
         self._touched_at = time.monotonic()
+        # The time is written before this is read, and read after this is written: one of the two threads sees it.
+        if self._is_expiring:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._touched.set)
 
     def end(self) -> None:
         for task in self._tasks:
@@ -87,14 +90,24 @@ class SessionClock:
             if self._touched_at != seen:
                 continue
             self._expiring(max(0.0, seen + seconds - time.monotonic()), SessionEndReason.IDLE_TIMEOUT.value)
-            while self._touched_at == seen and time.monotonic() < seen + seconds + GRACE:
-                await asyncio.sleep(LOOK)
-            if self._touched_at == seen:
+            if not await self._is_touched(seen, until=seen + seconds + GRACE):
                 break
         self._expired(
             SessionEndReason.IDLE_TIMEOUT.value,
             f"idle for {seconds:g} s: call keep_alive(), or keep it open inside `with`",
         )
+
+    async def _is_touched(self, seen: float, *, until: float) -> bool:
+        """Whether anything happens after ``seen``, the last time that something did."""
+        self._touched.clear()
+        self._is_expiring = True
+        try:
+            if self._touched_at == seen:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._touched.wait(), until - time.monotonic())
+        finally:
+            self._is_expiring = False
+        return self._touched_at != seen
 
 
 class KeepAlive:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast
 
@@ -26,8 +28,8 @@ from heygen_avatar.simulator.tampering import Manner
 
 logger = logging.getLogger(__name__)
 
-TICK = 0.01
-"""Seconds between two looks at the clock while something is planned."""
+HANDSHAKE = 0.01
+"""Seconds that a socket's handshake is given to leave, of which nothing tells when it has."""
 
 
 @define(eq=False)
@@ -97,6 +99,8 @@ class Accidents:
         self._mend: list[Callable[[], None]] = []
         self._seen: dict[Planned, set[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Whatever a fault may wait for, but for time. The plan's own event serves for all of them.
+        self._sessions.on_turn = self._sfu.on_client_ready = self._faults.changed.set
         self._watching = asyncio.create_task(self._watch(), name="simulator accidents")
 
     async def close(self) -> None:
@@ -114,6 +118,7 @@ class Accidents:
             self._sockets = [socket for socket in self._sockets if socket.is_open]
             now = asyncio.get_running_loop().time()
             self._sockets.append(_Socket(request, response, now, _session_of(request)))
+            self._faults.changed.set()
 
     # When
 
@@ -124,49 +129,45 @@ class Accidents:
             if not plan and not self._faults.planned_at_all:
                 self._mend_all()
             self._seen = {planned: self._seen.get(planned, set()) for planned in plan}
-            for planned in plan:
-                self._look(planned)
-            await (asyncio.sleep(TICK) if plan else self._faults.changed.wait())
+            next_in = min((self._look(planned) for planned in plan), default=math.inf)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._faults.changed.wait(), next_in if next_in < math.inf else None)
 
-    def _look(self, planned: Planned) -> None:
-        fault, seen = planned.fault, self._seen[planned]
-        if fault.kind in SOCKET_KINDS:
-            for socket in self._due_sockets(fault):
-                if id(socket) not in seen:
-                    seen.add(id(socket))
-                    if planned.strikes():
-                        self._spawn(self._strike_socket(fault, socket))
-            return
-        for session in self._due_sessions(fault):
-            if id(session) not in seen:
-                seen.add(id(session))
-                if planned.strikes():
-                    logger.info("session %s suffers %s, as planned", session.id, fault.kind)
-                    self._spawn(self._strike_session(fault, session))
+    def _look(self, planned: Planned) -> float:
+        """Bring about what is due now; return the seconds until something may be due by the clock alone."""
+        if planned.fault.kind in SOCKET_KINDS:
+            return min((self._look_at_socket(planned, socket) for socket in self._sockets), default=math.inf)
+        return min((self._look_at_session(planned, session) for session in self._sessions.all()), default=math.inf)
 
-    def _due_sockets(self, fault: Fault) -> Iterator[_Socket]:
-        now = asyncio.get_running_loop().time()
-        for socket in self._sockets:
-            session = self._sessions.find(socket.session)
-            if (
-                socket.is_open
-                and not socket.silent
-                and fault.matches(socket.request)
-                # The handshake's own answer takes a moment to leave.
-                and now - socket.opened >= max(fault.seconds, TICK)
-                and (session is None or self._is_due(fault, session))
-            ):
-                yield socket
+    def _look_at_socket(self, planned: Planned, socket: _Socket) -> float:
+        fault = planned.fault
+        wanted = socket.is_open and not socket.silent and fault.matches(socket.request)
+        if not wanted or id(socket) in self._seen[planned]:
+            return math.inf
+        session = self._sessions.find(socket.session)
+        age = asyncio.get_running_loop().time() - socket.opened
+        left = max(max(fault.seconds, HANDSHAKE) - age, 0.0 if session is None else _due_in(fault, session))
+        if left > 0.0:
+            return left
+        self._seen[planned].add(id(socket))
+        if planned.strikes():
+            self._spawn(self._strike_socket(fault, socket))
+        return math.inf
 
-    def _due_sessions(self, fault: Fault) -> Iterator[Session]:
-        for session in self._sessions.all():
-            room = self._sfu.room(session.id)
-            # Whatever happens to a session happens to somebody: to who is in its room.
-            if session.is_open and room is not None and room.has_ready_client and self._is_due(fault, session):
-                yield session
-
-    def _is_due(self, fault: Fault, session: Session) -> bool:
-        return fnmatchcase(session.id, fault.session) and session.seconds >= fault.at and session.turns >= fault.turn
+    def _look_at_session(self, planned: Planned, session: Session) -> float:
+        fault = planned.fault
+        room = self._sfu.room(session.id)
+        # Whatever happens to a session happens to somebody: to who is in its room.
+        happens = session.is_open and room is not None and room.has_ready_client
+        if not happens or id(session) in self._seen[planned]:
+            return math.inf
+        if (left := _due_in(fault, session)) > 0.0:
+            return left
+        self._seen[planned].add(id(session))
+        if planned.strikes():
+            logger.info("session %s suffers %s, as planned", session.id, fault.kind)
+            self._spawn(self._strike_session(fault, session))
+        return math.inf
 
     # What
 
@@ -272,6 +273,13 @@ class Accidents:
 
 
 _MANNERS: dict[str, Manner] = {"packets_twice": "twice", "packets_swapped": "swapped", "packets_lost": "withheld"}
+
+
+def _due_in(fault: Fault, session: Session) -> float:
+    """Seconds until the session is old enough; for ever where it waits for something else."""
+    if not fnmatchcase(session.id, fault.session) or session.turns < fault.turn:
+        return math.inf
+    return max(0.0, fault.at - session.seconds)
 
 
 def _kinds(fault: Fault) -> tuple[Literal["audio", "video"], ...]:

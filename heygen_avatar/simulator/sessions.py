@@ -78,7 +78,7 @@ class Terms:
 class Session:
     """One session. Its clock runs, and is billed, from the moment it is made."""
 
-    def __init__(self, terms: Terms, session_id: str = "") -> None:
+    def __init__(self, terms: Terms, session_id: str = "", *, on_turn: Callable[[], None] = lambda: None) -> None:
         self.id = session_id or time_based_id()
         self.terms = terms
         self.state = State.NEW
@@ -87,6 +87,7 @@ class Session:
         self.ignored_messages = 0
         self.turns = 0
         """How often the avatar has got something to say."""
+        self._on_turn = on_turn
         self._clients = 0
         self._visitors = 0
         self._abandoned_since = math.inf
@@ -123,10 +124,12 @@ class Session:
 
     def set_busy(self, busy: bool) -> None:
         """The avatar has something to say, or has said it all. While it has, the session is not idle."""
-        self.turns += busy and not self._busy
-        self._busy = busy
+        begins, self._busy = busy and not self._busy, busy
         self.touch()
         self._arm()
+        if begins:
+            self.turns += 1
+            self._on_turn()
 
     def begin(self) -> None:
         """The avatar is on its way: from ``new`` to ``connecting``."""
@@ -271,6 +274,8 @@ class Sessions:
     """All sessions of the simulator's life, in the order in which they were made."""
 
     def __init__(self, limits: Limits) -> None:
+        self.on_turn: Callable[[], None] = lambda: None
+        """Called when the avatar of any session has got something to say."""
         self._limits = limits
         self._sessions: dict[str, Session] = {}
 
@@ -279,7 +284,7 @@ class Sessions:
 
         Whether the account may have one more is for the service to ask first, in its own words.
         """
-        session = Session(terms, session_id)
+        session = Session(terms, session_id, on_turn=lambda: self.on_turn())
         self._sessions[session.id] = session
         logger.info("session %s made", session.id)
         return session

@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal
 
 import av
@@ -49,6 +49,8 @@ class Sfu:
     def __init__(self, *, api_key: str, api_secret: str) -> None:
         self.base_url = ""
         """``ws://host:port``, set by the server once it listens."""
+        self.on_client_ready: Callable[[], None] = lambda: None
+        """Called when a client of any room hears data packets."""
         self._api_key = api_key
         self._api_secret = api_secret
         self._verifier = api.TokenVerifier(api_key, api_secret, leeway=datetime.timedelta(0))
@@ -332,6 +334,7 @@ class SfuRoom:
 
     def became_ready(self, client: Client) -> None:
         self._listener.on_joined(client.info.identity)
+        self._sfu.on_client_ready()
 
     def changed(self, client: Client) -> None:
         client.send(update=rtc.ParticipantUpdate(participants=[client.info]))

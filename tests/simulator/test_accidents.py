@@ -13,7 +13,8 @@ from livekit import rtc
 from websockets.exceptions import ConnectionClosed
 
 from heygen_avatar.simulator import Limits, Simulator
-from heygen_avatar.simulator.accidents import HUGE
+from heygen_avatar.simulator.accidents import HUGE, Accidents
+from heygen_avatar.simulator.faults import Planned
 
 from .visitors import PATIENCE, Caller, Visitor, chatting
 
@@ -290,6 +291,25 @@ def test_a_fault_can_wait_for_an_age_of_the_session(own_caller: Caller) -> None:
         assert time.monotonic() - made > 1.3
     finally:
         witness.leave()
+
+
+def test_what_is_planned_waits_for_its_moment_and_does_not_look_at_the_clock_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, own_caller: Caller, witness: Witness
+) -> None:
+    looks = 0
+    look = Accidents._look
+
+    def counted(accidents: Accidents, planned: Planned) -> float:
+        nonlocal looks
+        looks += 1
+        return look(accidents, planned)
+
+    monkeypatch.setattr(Accidents, "_look", counted)
+    age = time.time() - own_caller.record(the_session(own_caller))["created_at"]
+    own_caller.simulator.inject([{"kind": "packet_unknown", "at": age + 1.0}, {"kind": "signal_lost", "turn": 100}])
+    witness.until(lambda me: me.raw, "the packet")  # type: ignore[attr-defined]
+    assert struck(own_caller) == [1, 0]
+    assert 2 <= looks < 12, "for two faults: when they are planned, and when the time has come"
 
 
 def test_a_fault_can_name_its_session(own_caller: Caller, witness: Witness) -> None:
