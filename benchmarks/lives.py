@@ -63,8 +63,8 @@ class Life:
     over_at: float = 0.0  # nothing of it is left
     ends: frozenset[str] = frozenset()
     """How it may have ended, in the simulator's words."""
-    joined_anew: bool = False
-    """Its room was joined anew, and what the service told meanwhile was told to nobody."""
+    unheard: bool = False
+    """What the service told for a moment was told to nobody: its room was joined anew, or LITE's socket was opened."""
     cut: bool = False
     """Its socket was cut: a text that was under way may be lost."""
     heard_of_its_end_at: float = math.inf
@@ -197,7 +197,7 @@ class User(threading.Thread):
         except SessionClosedError:
             self._notes.count("ended under way")
         except HeyGenError as error:
-            lost = (life.joined_anew or life.cut) and isinstance(error, WaitTimeoutError)
+            lost = (life.unheard or life.cut) and isinstance(error, WaitTimeoutError)
             broken = life.cut and isinstance(error, APIConnectionError)
             if lost or broken:
                 self._notes.count(f"{type(error).__name__} after an accident")
@@ -254,7 +254,7 @@ class User(threading.Thread):
         self._suffer("signal_lost")
 
     def _room_restarted(self, avatar: StreamingAvatar) -> None:
-        self._life.joined_anew = True
+        self._life.unheard = True
         self._suffer("room_restarted")
 
     def _room_deleted(self, avatar: StreamingAvatar) -> None:
@@ -264,6 +264,7 @@ class User(threading.Thread):
 
     def _socket_cut(self, avatar: StreamingAvatar) -> None:
         self._life.cut = True
+        self._life.unheard |= self.service is Service.LIVEAVATAR
         self._suffer("socket_close", path=self.socket)
 
     def _suffer(self, kind: str, **how: Any) -> None:

@@ -115,7 +115,7 @@ class Soak:
     def _finished(self, life: Life) -> None:
         """A user has ended a session. On that user's thread."""
         for trouble in (*unheard(life), *disorder(life)):
-            self.notes.trouble(life, trouble)
+            self.notes.trouble(life, trouble + f" [last: {[event.type for event in life.events[-9:]]}]")
         with self._lock:
             self.outcomes.update(str(speech.outcome) for speech in life.speeches)
             self.told.update(event.type for event in life.events)
@@ -210,9 +210,9 @@ def disorder(life: Life) -> Iterator[str]:
     for task_id, events in tasks:
         ranks = [_RANKS[type(event)] for event in events]
         whole = ranks[0] == 0 and ranks.count(0) == 1 and ranks.count(2) <= 1
-        if ranks != sorted(ranks) or not (whole or life.joined_anew):
+        if ranks != sorted(ranks) or not (whole or life.unheard):
             yield f"events of task {task_id or '(unnamed)'}: {', '.join(event.type for event in events)}"
-    if not life.joined_anew:
+    if not life.unheard:
         yield from _misquoted(life, dict(tasks))
 
 

@@ -58,11 +58,18 @@ class _Task:
     task_id: str
     order: int
     started: bool = False
+    words: str = ""
     text_ended: bool = False
     barged_in: bool = False
     stopped: bool = False
     cut_off: bool = False  # in the service's own words
     duration_ms: float | None = None
+
+    def broke_off(self, text: str) -> bool:
+        """Whether it stopped in the middle of ``text``: the session ended, say, or somebody else interrupted it."""
+        # Without spaces, of which users saw some lost between two messages (v1 reference §2.1).
+        said, wanted = "".join(self.words.split()), "".join(text.split())
+        return bool(said) and not self.text_ended and said != wanted and wanted.startswith(said)
 
 
 class Speech:
@@ -82,6 +89,7 @@ class Speech:
         self.task_id: str | None = None
         self.outcome: SpeechOutcome | None = None
         self.duration_ms: float | None = None
+        self._verbatim = request.task_type.value == "repeat"
         self._interrupt = interrupt
         self._session_id = session_id
         self._started = threading.Event()
@@ -278,6 +286,8 @@ class SpeechBook:
         match event:
             case AvatarStartTalking():
                 task.started = True
+            case AvatarTalkingMessage():
+                task.words += event.message
             case AvatarEndMessage():
                 task.text_ended = True
             case AvatarStopTalking():
@@ -327,9 +337,15 @@ class SpeechBook:
             entry.stopped_at = entry.stopped_at or now
             if now - entry.stopped_at < REPLY_GRACE:
                 return
+        speech = entry.speech
         if task.duration_ms is not None:
-            entry.speech.duration_ms = task.duration_ms
-        cut = task.cut_off or entry.speech._interrupted or (task.barged_in and not task.text_ended)
+            speech.duration_ms = task.duration_ms
+        cut = (
+            task.cut_off
+            or speech._interrupted
+            or (task.barged_in and not task.text_ended)
+            or (speech._verbatim and task.broke_off(speech.text))
+        )
         self._finish(entry, SpeechOutcome.INTERRUPTED if cut else SpeechOutcome.SPOKEN)
 
     def _finish(self, entry: _Entry, outcome: SpeechOutcome) -> None:

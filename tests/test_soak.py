@@ -74,8 +74,8 @@ def test_events_out_of_order_are_noticed(events: tuple[Event, ...], what: str) -
     assert what in trouble
 
 
-def test_only_a_room_that_was_joined_anew_excuses_events_that_are_missing() -> None:
-    assert list(soak.disorder(life(READY, WORDS, STOP, GONE, joined_anew=True))) == []
+def test_only_a_room_that_was_unheard_excuses_events_that_are_missing() -> None:
+    assert list(soak.disorder(life(READY, WORDS, STOP, GONE, unheard=True))) == []
 
 
 def speech() -> Speech:

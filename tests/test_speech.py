@@ -148,6 +148,34 @@ def test_the_user_speaking_after_the_text_was_complete_is_not(book):
     assert speech.outcome is SpeechOutcome.SPOKEN
 
 
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        (["One, two, "], SpeechOutcome.INTERRUPTED),
+        (["One, two, ", "three."], SpeechOutcome.SPOKEN),  # though the end of the text is told late, or never
+        (["Eins, zwei, "], SpeechOutcome.SPOKEN),  # a service that tells other words tells nothing by them
+        ([], SpeechOutcome.SPOKEN),
+    ],
+)
+def test_a_text_that_stops_in_the_middle_was_cut_off_whoever_did_it(book, words, outcome):
+    """As by the session's end, of which the service tells after the speech's."""
+    speech = Speech(SpeakRequest(text="One, two, three.", task_type="repeat"), lambda: None, "session-1")
+    book.sent(speech, reply_follows=False)
+    book.hear(AvatarStartTalking(task_id="1"))
+    for message in words:
+        book.hear(AvatarTalkingMessage(task_id="1", message=message))
+    book.hear(AvatarStopTalking(task_id="1"))
+    assert speech.outcome is outcome
+
+
+def test_the_words_of_an_answer_are_not_those_of_its_question(book):
+    speech = sent(book, "No, or yes?")
+    book.hear(AvatarStartTalking(task_id="1"))
+    book.hear(AvatarTalkingMessage(task_id="1", message="No,"))
+    book.hear(AvatarStopTalking(task_id="1"))
+    assert speech.outcome is SpeechOutcome.SPOKEN
+
+
 def test_the_end_of_the_session_ends_all_speeches_and_says_why(book):
     speech = sent(book)
     book.end("idle for 120 s")
