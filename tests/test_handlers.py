@@ -13,6 +13,7 @@ from tests.programs import eventually
 from tests.simulator.visitors import Visitor
 
 STARTS, STOPS = StreamingEvents.AVATAR_START_TALKING, StreamingEvents.AVATAR_STOP_TALKING
+OF_A_SPEECH = (STARTS, StreamingEvents.AVATAR_TALKING_MESSAGE, StreamingEvents.AVATAR_END_MESSAGE, STOPS)
 
 
 @pytest.fixture
@@ -37,22 +38,52 @@ def test_a_handler_that_raises_harms_neither_the_others_nor_the_session(avatar, 
     assert "broken of avatar_start_talking failed" in caplog.text
 
 
-def test_a_slow_handler_delays_other_handlers_but_no_call_and_no_wait(avatar, caplog):
-    release, after = threading.Event(), threading.Event()
+def test_ten_seconds_in_a_handler_hold_up_the_events_behind_it_and_nothing_else(simulator, avatar, caplog):
+    begun, over, never = threading.Event(), threading.Event(), threading.Event()
+    handled, heard, took = [], [], []
 
-    @avatar.on(STARTS)
     def slow(event):
-        release.wait(10)
+        if not begun.is_set():
+            begun.set()
+            since = time.monotonic()
+            never.wait(10)
+            took.append(time.monotonic() - since)
+            over.set()
 
-    avatar.on(STOPS, lambda event: after.set())
-    began = time.monotonic()
-    assert avatar.say("Hello, this takes its while.").outcome is SpeechOutcome.SPOKEN
-    avatar.interrupt()
-    assert time.monotonic() - began < 8
-    assert not after.is_set()
-    assert [message for message in caplog.messages if "slow of avatar_start_talking takes more than" in message]
-    release.set()
-    assert after.wait(5)
+    avatar.on(STARTS, slow)
+    for name in OF_A_SPEECH:
+        avatar.on(name, handled.append)
+    listening = threading.Thread(target=heard.extend, args=(avatar.events(),))
+    listening.start()
+    with StreamingAvatar(api_key=simulator.api_key, base_path=simulator.base_path) as other:
+        other.create_start_avatar(quality="low")
+        other_handled = []
+        other.on(STOPS, other_handled.append)
+        avatar.speak("Begin.", task_type="repeat").wait(20)
+        assert begun.is_set()
+        rounds = 0
+        with avatar.video_frames() as frames:
+            while not over.is_set():
+                before = len(handled)
+                with avatar.expect(STOPS, timeout=8):
+                    assert avatar.say("Hi.", timeout=8).outcome is SpeechOutcome.SPOKEN
+                avatar.keep_alive()
+                avatar.interrupt()
+                assert frames.read(5).width
+                assert other.say("Hi.", timeout=8).outcome is SpeechOutcome.SPOKEN
+                if not over.is_set():
+                    rounds += 1
+                    assert len(handled) == before == 0
+        assert rounds >= 2
+        assert eventually(lambda: len(other_handled) >= rounds)
+    last = avatar.say("The end.").task_id
+    assert eventually(lambda: handled and handled[-1].type == STOPS and handled[-1].task_id == last)
+    assert took[0] >= 10
+    avatar.stop_avatar()
+    listening.join(10)
+    assert handled == [event for event in heard if event.type in OF_A_SPEECH]
+    warnings = [message for message in caplog.messages if "slow of avatar_start_talking takes more than" in message]
+    assert len(warnings) == 1
 
 
 def test_a_handler_that_blocks_for_ever_does_not_keep_the_session_from_ending(simulator, caplog):
