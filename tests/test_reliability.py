@@ -5,13 +5,13 @@ A test is named as its row. Where a row says "the session goes on", the avatar s
 """
 
 import re
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
+from attrs import evolve
 
 from heygen_avatar import (
     APIConnectionError,
@@ -25,78 +25,23 @@ from heygen_avatar import (
     SessionState,
     SpeechOutcome,
     StartAvatarRequest,
-    StreamingAvatar,
     VoiceChatTransport,
     WaitTimeoutError,
     channel,
     cleanup,
     guardian,
 )
+from heygen_avatar.protocols.choice import choose
 from heygen_avatar.protocols.streaming import StreamingProtocol
 from heygen_avatar.simulator import Limits
 from heygen_avatar.simulator.faults import CALL_KINDS, ORDERED_KINDS, SESSION_KINDS, SOCKET_KINDS
 from tests.programs import eventually
+from tests.services import FULL, LITE, STREAMING
+from tests.stand import Stand
 
 TABLE = Path(__file__).parents[1] / "docs" / "reliability.md"
 CHAT = "/v1/ws/streaming.chat"
 KEEP_ALIVE = "/v1/streaming.keep_alive"
-
-
-class Stand:
-    """An avatar, the simulator it talks to, and all events it hears."""
-
-    def __init__(self, simulator, **settings):
-        self.simulator = simulator
-        self.avatar = StreamingAvatar(api_key=simulator.api_key, base_path=simulator.base_path, **settings)
-        self.events = []
-
-    def start(self, **fields):
-        self.avatar.create_start_avatar(**{"quality": "low", **fields})
-        threading.Thread(target=self._read, args=(self.avatar.events(),), daemon=True).start()
-        return self
-
-    def _read(self, heard):
-        for event in heard:
-            self.events.append(event)
-
-    def suffers(self, kind, **fields):
-        """Let it happen, and return when it has."""
-        self.simulator.inject({"kind": kind, **fields})
-        assert eventually(lambda: self.struck), f"{kind} did not happen"
-
-    def is_planned(self, kind, **fields):
-        self.simulator.inject({"kind": kind, **fields})
-
-    @property
-    def struck(self):
-        return self.simulator.fault_calls()[-1]["struck"]
-
-    def told(self, *names):
-        return [event.type for event in list(self.events) if not names or event.type in names]
-
-    def hears(self, name, timeout=10.0, **fields):
-        """Wait for an event that was, or will be, heard since the start."""
-
-        def found():
-            for event in list(self.events):
-                if event.type == name and all(getattr(event, key) == value for key, value in fields.items()):
-                    return event
-            return None
-
-        event = eventually(found, timeout)
-        assert event, f"no {name} {fields or ''} among {self.told()}"
-        return event
-
-    def goes_on(self):
-        assert self.avatar.say("Hi.", timeout=20).outcome is SpeechOutcome.SPOKEN
-        assert self.state == "connected"
-
-    @property
-    def state(self):
-        return self.simulator.sessions()[-1]["state"]
-
-    def is_stopped(self, timeout=10.0):
-        assert eventually(lambda: [one["state"] for one in self.simulator.sessions()] == ["closed"], timeout)
 
 
 @pytest.fixture
@@ -354,32 +299,46 @@ def test_room_lost(up, kind, reason):
     up.is_stopped()
 
 
-def test_token_expired(up):
+@pytest.mark.parametrize("house", [STREAMING, FULL, LITE], ids=["streaming", "FULL", "LITE"])
+def test_token_expired(make_simulator, house):
+    up = Stand(make_simulator(), service=house.service).start(**house.start)
     up.suffers("token_expired")
     up.avatar.keep_alive()
     up.avatar.interrupt()
-    up.goes_on()
+    assert house.say(up.avatar, 0.5).outcome is SpeechOutcome.SPOKEN
     up.avatar.stop_avatar()
     up.is_stopped()
 
 
-def test_token_expired_and_no_key(make_simulator):
+@pytest.mark.parametrize("house", [STREAMING, FULL, LITE], ids=["streaming", "FULL", "LITE"])
+def test_token_expired_and_no_key(make_simulator, house):
+    """What takes no REST call goes on: all that is said on LiveAvatar."""
     simulator = make_simulator()
-    with_key = Stand(simulator)
-    token = with_key.avatar._rest.call(StreamingProtocol().token(StartAvatarRequest()), timeout=5)["token"]
-    up = Stand(simulator)
-    up.avatar = StreamingAvatar(token=token, base_path=simulator.base_path)
-    up.start()
+    token = token_of(simulator, house)
+    up = Stand(simulator, api_key=None, token=token, service=house.service)
+    up.avatar.create_start_avatar()
     up.suffers("token_expired")
-    with pytest.raises(AuthenticationError):
-        up.avatar.keep_alive()
-    with pytest.raises(AuthenticationError):
+    if house is not STREAMING:
+        assert house.say(up.avatar, 0.5).outcome is SpeechOutcome.SPOKEN
+    if house is not LITE:  # whose socket keeps it alive
+        with pytest.raises(AuthenticationError, match="api_key"):
+            up.avatar.keep_alive()
+    with pytest.raises(AuthenticationError, match="good for one session and for about an hour"):
         up.avatar.stop_avatar()
-    simulator.clear_faults()
     # Nobody here can stop it any more; the service's idle timeout will.
     cleanup.forget(up.avatar._connection)
     guardian.forget(up.avatar.session_id)
-    with_key.avatar._rest.call(StreamingProtocol().stop(up.avatar.session_id), timeout=5)
+    by_key = evolve(up.avatar._connection.protocol.stop(up.avatar.session_id), auth="key")
+    Stand(simulator, service=house.service).avatar._rest.call(by_key, timeout=5)
+
+
+def token_of(simulator, house):
+    """What a backend that keeps the key hands out."""
+    rest = Stand(simulator, service=house.service).avatar._rest
+    if house is STREAMING:
+        return rest.call(StreamingProtocol().token(StartAvatarRequest()), timeout=5)["token"]
+    request = StartAvatarRequest(**house.start)
+    return rest.call(choose(house.service, request).protocol.new_session(request), timeout=5)["session_token"]
 
 
 def test_server_silent(up):
@@ -456,6 +415,19 @@ def test_silent_end(make_simulator):
     stand.is_stopped()
 
 
+@pytest.mark.parametrize("house", [FULL, LITE], ids=["FULL", "LITE"])
+def test_silent_end_on_liveavatar(make_simulator, house):
+    stand = Stand(make_simulator(limits=Limits(liveavatar_session_duration=3)), service=house.service)
+    stand.is_planned("silent_end")
+    stand.start(**house.start)
+    stand.hears("session_expiring", reason="MAX_DURATION_REACHED")
+    assert not stand.hears("session_stopped", reason="MAX_DURATION_REACHED").raw
+    assert stand.hears("stream_disconnected").reason is DisconnectReason.CLIENT_INITIATED
+    with pytest.raises(SessionClosedError, match="longest duration"):
+        house.say(stand.avatar, 0.5)
+    stand.is_stopped()
+
+
 def test_connected_late(make_simulator):
     stand = lite(make_simulator)
     stand.is_planned("late_connected", seconds=1.0)
@@ -498,4 +470,4 @@ def test_each_row_has_its_test_and_each_test_its_row():
     own = {"the table has a row for each kind of fault", "each row has its test and each test its row"}
     source = Path(__file__).read_text()
     tests = {name.replace("_", " ") for name in re.findall(r"^def test_(\w+)", source, re.MULTILINE)}
-    assert tests - own == {re.sub(r"[^\w ]", "", name) for name in rows()}
+    assert tests - own == {re.sub(r"[^\w ]", "", name).lower() for name in rows()}

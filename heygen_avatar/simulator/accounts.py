@@ -35,6 +35,7 @@ class Account:
         self._api_key = api_key
         self._token_lifetime = token_lifetime
         self._tokens: dict[str, Token] = {}
+        self._expired: set[str] = set()
 
     def new_token(self, session_id: str = "") -> str:
         """A session token, opaque to clients: base64 of JSON, as published logs show (heygen-streaming-v1 §1.1)."""
@@ -46,10 +47,15 @@ class Account:
         return value
 
     def expire(self, session_id: str) -> None:
-        """The session's tokens are good no more."""
+        """The session's tokens, of whichever service it is, are good no more."""
+        self._expired.add(session_id)
         for token in self._tokens.values():
             if token.session_id == session_id:
                 token.expires = 0.0
+
+    def has_expired(self, session_id: str) -> bool:
+        """Whether :meth:`expire` was called for the session."""
+        return session_id in self._expired
 
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Admit the API key only."""

@@ -20,7 +20,7 @@ class LiveAvatar:
     """The service on the paths of ``api.liveavatar.com``."""
 
     def __init__(self, studio: Studio) -> None:
-        tokens = Tokens(studio.limits.token_lifetime)
+        tokens = Tokens(studio.account, studio.limits.token_lifetime)
         self._door = Door(studio.account, tokens, studio.limits.liveavatar_calls_per_second)
         library = Library(studio.catalog.own_avatars, studio.catalog.own_voices)
         engagements: dict[str, Engagement] = {}

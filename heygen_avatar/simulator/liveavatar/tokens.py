@@ -9,13 +9,15 @@ from typing import Any
 
 import jwt
 
+from heygen_avatar.simulator.accounts import Account
 from heygen_avatar.simulator.liveavatar.answers import refusal
 
 
 class Tokens:
     """Makes the tokens, and admits those it made."""
 
-    def __init__(self, lifetime: float) -> None:
+    def __init__(self, account: Account, lifetime: float) -> None:
+        self._account = account
         self._lifetime = lifetime
         self._secret = secrets.token_bytes(32)
 
@@ -39,4 +41,7 @@ class Tokens:
             claims = jwt.decode(token.strip(), self._secret, algorithms=["HS256"])
         except jwt.PyJWTError as error:
             raise refusal(401, f"Unauthorized: invalid session token ({error})") from None
-        return str(claims["session_id"])
+        session_id = str(claims["session_id"])
+        if self._account.has_expired(session_id):
+            raise refusal(401, "Unauthorized: invalid session token (Signature has expired)")
+        return session_id
