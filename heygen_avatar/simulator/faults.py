@@ -69,6 +69,11 @@ def _count(_: object, attribute: Attribute[Any], value: object) -> None:
         raise ValueError(f"{attribute.name} must be a whole number, 1 or more")
 
 
+def _whole(_: object, attribute: Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{attribute.name} must be a whole number")
+
+
 def _count_or_none_yet(fault: object, attribute: Attribute[Any], value: object) -> None:
     if value != 0 or isinstance(value, bool):
         _count(fault, attribute, value)
@@ -138,7 +143,7 @@ class Fault:
     after: bool = field(validator=instance_of(bool))
     seconds: float = field(default=0.0, validator=_seconds)
     status: int = field(default=500, validator=[instance_of(int), in_(range(200, 600))])
-    code: int = field(default=0, validator=instance_of(int))
+    code: int = field(default=0, validator=_whole)
     message: str = field(default="", validator=instance_of(str))
     retry_after: float | None = field(default=None, validator=_or_none(_seconds))
 
@@ -163,7 +168,7 @@ def read_plan(plan: object) -> list[Fault]:
         return [plan]
     if isinstance(plan, Mapping):
         plan = plan.get("faults", [plan])
-    if isinstance(plan, (str, bytes)) or not isinstance(plan, Iterable):
+    if isinstance(plan, (str, bytes, Mapping)) or not isinstance(plan, Iterable):
         raise InvalidRequestError("a fault plan is a fault or a list of faults")
     return [entry if isinstance(entry, Fault) else _read_fault(entry) for entry in plan]
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,7 @@ class Fields:
             return default
         if not isinstance(value, str):
             raise self._invalid(name, "a string")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            # Half a UTF-16 pair: JSON can spell it, no encoding can carry it on.
+        if not is_text(value):
             raise self._invalid(name, "text that UTF-8 can carry")
         return value
 
@@ -111,15 +111,36 @@ class Fields:
         return Refusal(400, INVALID_PARAMETER, f"invalid parameter: {self._prefix}{name} must be {allowed}")
 
 
+def is_text(value: object) -> bool:
+    """A string without half a UTF-16 pair, which JSON can spell and no encoding can carry on."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 async def read_json(request: web.Request) -> Any:
     """The request's body as JSON; an empty body reads as an empty object."""
-    raw = await request.read()
-    if not raw.strip():
-        return {}
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        raw = await request.read()
+        content = json.loads(raw, parse_float=_number) if raw.strip() else {}
+    except web.HTTPRequestEntityTooLarge:
+        raise Refusal(413, 413, "the body is too long") from None
+    except (ValueError, RecursionError, web.RequestPayloadError):
         raise Refusal(400, INVALID_PARAMETER, "invalid parameter: the body is not JSON") from None
+    if _is_deeper(content, _DEEPEST):
+        raise Refusal(400, INVALID_PARAMETER, f"invalid parameter: the body has more than {_DEEPEST} levels")
+    return content
+
+
+def _number(literal: str) -> int | float:
+    """JSON has one kind of number: 30.0 is as whole as 30."""
+    value = float(literal)
+    return int(value) if value.is_integer() else value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 async def read_fields(request: web.Request) -> Fields:
@@ -168,4 +189,20 @@ async def allow_browsers(request: web.Request, response: web.StreamResponse) -> 
         headers["Access-Control-Allow-Private-Network"] = "true"
 
 
+class _NoHttp(logging.Filter):
+    """What is no HTTP is its sender's mistake, and aiohttp's traceback of it would show the headers, keys and all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
+            return True
+        logger.info("a client sent what is no HTTP: %s", type(error).__name__)
+        return False
+
+
+server_logger = logging.getLogger(f"{__name__}.server")
+"""Where aiohttp's server logs."""
+server_logger.addFilter(_NoHttp())
+
+_DEEPEST = 100  # what can just be read, at a thousand levels, could not be written or shown any more
 _READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"

@@ -30,8 +30,16 @@ from heygen_avatar.simulator.listener import Hearing
 from heygen_avatar.simulator.liveavatar.service import LiveAvatar
 from heygen_avatar.simulator.livekit_rooms import LiveKitRooms
 from heygen_avatar.simulator.management import Management
+from heygen_avatar.simulator.openapi.document import DESCRIPTION_PATH, describe
 from heygen_avatar.simulator.recogniser import Recogniser, RecogniserSettings, load_recogniser
-from heygen_avatar.simulator.replies import INVALID_PARAMETER, Refusal, allow_browsers, answer_in_json, read_json
+from heygen_avatar.simulator.replies import (
+    INVALID_PARAMETER,
+    Refusal,
+    allow_browsers,
+    answer_in_json,
+    read_json,
+    server_logger,
+)
 from heygen_avatar.simulator.sessions import EndReason, Sessions
 from heygen_avatar.simulator.sfu import Sfu
 from heygen_avatar.simulator.stage import Rooms
@@ -243,7 +251,7 @@ class Simulator:
         accidents = Accidents(self._faults, self._sessions, sfu, account)
         application = self._application(account, sfu, livekit or sfu, self._faults)
         application.on_response_prepare.append(accidents.notice)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_HANDLER_SECONDS)
+        runner = web.AppRunner(application, access_log=None, logger=server_logger, shutdown_timeout=_HANDLER_SECONDS)
         await runner.setup()
         try:
             self._port = await _listen(runner, self._settings.port)
@@ -339,11 +347,15 @@ class _Administration:
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.get(DESCRIPTION_PATH, self._describe),
             web.get("/simulator/sessions", self._list_sessions),
             web.get("/simulator/faults", self._list_faults),
             web.post("/simulator/faults", self._add_faults),
             web.delete("/simulator/faults", self._clear_faults),
         ]
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        return web.json_response(describe(request.app.router))
 
     async def _list_sessions(self, request: web.Request) -> web.Response:
         return web.json_response([session.record() for session in self._sessions.all()])

@@ -294,9 +294,9 @@ _STATE_CODES = {
 
 # Reading `new`.
 
-_QUALITIES = {"high": (1280, 720, 2_000_000), "medium": (854, 480, 1_000_000), "low": (640, 360, 500_000)}
-_EMOTIONS = frozenset(emotion.value for emotion in VoiceEmotion)
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
+QUALITIES = {"high": (1280, 720, 2_000_000), "medium": (854, 480, 1_000_000), "low": (640, 360, 500_000)}
+EMOTIONS = frozenset(emotion.value for emotion in VoiceEmotion)
+LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @frozen(kw_only=True)
@@ -314,7 +314,8 @@ def _read_new(fields: Fields, studio: Studio) -> _Wanted:
         raise Refusal(
             400, INVALID_PARAMETER, "invalid parameter: livekit_settings: this simulator has its own rooms only"
         )
-    avatar = studio.catalog.avatar(fields.text("avatar_id") or fields.text("avatar_name") or DEFAULT_AVATAR)
+    avatar_id, avatar_name = fields.text("avatar_id"), fields.text("avatar_name")
+    avatar = studio.catalog.avatar(avatar_id or avatar_name or DEFAULT_AVATAR)
     voice = fields.inner("voice")
     catalog_voice = studio.catalog.voice(voice.text("voice_id") or avatar.default_voice)
     _check_recognition(fields.inner("stt_settings"))
@@ -338,17 +339,17 @@ def _read_new(fields: Fields, studio: Studio) -> _Wanted:
 
 
 def _read_video(fields: Fields, fps: int) -> VideoFormat:
-    width, height, bitrate = _QUALITIES[fields.choice("quality", _QUALITIES, "medium")]
+    width, height, bitrate = QUALITIES[fields.choice("quality", QUALITIES, "medium")]
     codec = cast(Literal["H264", "VP8"], fields.choice("video_encoding", ("H264", "VP8"), "VP8"))
     return VideoFormat(width=width, height=height, bitrate=bitrate, fps=fps, codec=codec)
 
 
 def _read_delivery(fields: Fields, voice: Fields, voice_id: str) -> Delivery:
     emotion = voice.text("emotion").lower()
-    if emotion and emotion not in _EMOTIONS:
-        voice.choice("emotion", _EMOTIONS, "")
+    if emotion and emotion not in EMOTIONS:
+        voice.choice("emotion", EMOTIONS, "")
     language = fields.text("language") or "en"
-    if not _LANGUAGE.fullmatch(language):
+    if not LANGUAGE.fullmatch(language):
         raise Refusal(
             400, INVALID_PARAMETER, "invalid parameter: language must be a basic code such as en, without locale"
         )
@@ -434,9 +435,10 @@ def _page_token(page: int) -> str:
 
 def _page_of(token: str) -> int:
     try:
-        return int(base64.urlsafe_b64decode(token.encode()).decode().removeprefix("page "))
+        page = base64.urlsafe_b64decode(token.encode()).decode().removeprefix("page ")
     except ValueError:
-        raise Refusal(400, INVALID_PARAMETER, "invalid query parameter: token") from None
+        page = ""
+    return _query_number({"token": page}, "token", 1)
 
 
 def _whole(seconds: float) -> int | float:

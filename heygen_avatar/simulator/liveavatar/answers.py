@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from attrs import frozen
 
-from heygen_avatar.simulator.replies import Fields, Refusal
+from heygen_avatar.simulator.replies import Fields, Refusal, is_text
 
 SUCCESS = 1000
 """What the service really answers; its OpenAPI description says 100 (liveavatar §1.1)."""
@@ -98,8 +98,8 @@ class Body(Fields):
 
     def texts(self, name: str) -> dict[str, str]:
         """An object whose values are strings; empty if it is absent."""
-        values = self._values.get(name) or {}
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        values = self.inner(name)._values
+        if not all(is_text(key) and is_text(value) for key, value in values.items()):
             raise self._invalid(name, "an object of strings")
         return dict(values)
 

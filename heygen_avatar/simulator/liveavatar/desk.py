@@ -54,9 +54,9 @@ class DeskCalls:
             raise refusal(400, f"Avatar with id '{avatar_id}' is not available in sandbox mode")
         body.choice("type", ("DEFAULT", "WIDGET"), "DEFAULT")
         body.whole("max_session_duration", 1, 10**6)
-        if len(body.text("default_language")) > _LANGUAGE_LENGTH:
-            raise invalid(["body", "default_language"], f"must have at most {_LANGUAGE_LENGTH} characters")
-        orientation = body.choice("orientation", tuple(_RATIOS), "horizontal")
+        if len(body.text("default_language")) > LANGUAGE_LENGTH:
+            raise invalid(["body", "default_language"], f"must have at most {LANGUAGE_LENGTH} characters")
+        orientation = body.choice("orientation", tuple(RATIOS), "horizontal")
         return success(_embed_of(new_id(), orientation))
 
     async def _agent(self, visit: Visit) -> web.Response:
@@ -68,13 +68,13 @@ class DeskCalls:
 
 def _embed_of(embed_id: str, orientation: str) -> dict[str, str]:
     url = f"https://embed.liveavatar.com/v1/{embed_id}"
-    style = f"aspect-ratio: {_RATIOS[orientation]};"
+    style = f"aspect-ratio: {RATIOS[orientation]};"
     script = f'<iframe src="{url}" allow="microphone" title="LiveAvatar Embed" style="{style}"></iframe>'
     return {"embed_id": embed_id, "url": url, "script": script, "orientation": orientation}
 
 
-_RATIOS = {"horizontal": "16/9", "vertical": "9/16"}
-_LANGUAGE_LENGTH = 5
+RATIOS = {"horizontal": "16/9", "vertical": "9/16"}
+LANGUAGE_LENGTH = 5
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini")
 _LANGUAGES = {
     "af": "Afrikaans",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -30,7 +31,9 @@ class Visit:
         """The body, which must be a JSON object; an empty one reads as an empty object."""
         try:
             content = await read_json(self.request)
-        except Refusal:
+        except Refusal as refused:
+            if refused.status == 413:
+                raise refusal(413, str(refused)) from None
             raise invalid(["body"], "JSON decode error", "json_invalid") from None
         if not isinstance(content, dict):
             raise invalid(["body"], "must be a JSON object")
@@ -71,7 +74,8 @@ class Door:
             response.headers.update(window.headers())
             return response
 
-        return web.route(call.method, call.path, answer)
+        # aiohttp's own pattern has no braces; an id with one is as unknown as any other.
+        return web.route(call.method, re.sub(r"{(\w+)}", r"{\1:[^/]+}", call.path), answer)
 
     def _admit(self, request: web.Request, access: Access) -> Visit:
         if access == "anybody" or ("key" in access and self._account.is_key(request.headers)):
@@ -85,7 +89,7 @@ def _caller(request: web.Request) -> str:
     """The credential that is shown, whether good or not, else the address (liveavatar §1.1)."""
     headers = request.headers
     shown = headers.get("X-Api-Key") or headers.get("Authorization")
-    return hashlib.sha256(shown.encode()).hexdigest() if shown else str(request.remote)
+    return hashlib.sha256(shown.encode(errors="surrogateescape")).hexdigest() if shown else str(request.remote)
 
 
 @define(kw_only=True)

@@ -65,7 +65,7 @@ class GalleryCalls:
             if found is None:
                 raise foreign("Voice", body.text("default_voice_id"))
             voice = found
-        name = body.short("name", _NAME_LENGTH, avatar.name)
+        name = body.short("name", NAME_LENGTH, avatar.name)
         return success(self._library.avatars.put(changed(avatar, name=name, voice=voice)).row())
 
     async def _delete_avatar(self, visit: Visit) -> web.Response:
@@ -99,7 +99,7 @@ class GalleryCalls:
 
     async def _update_voice(self, visit: Visit) -> web.Response:
         voice, body = self._private(self._voice(visit)), await visit.body()
-        return success(self._library.voices.put(changed(voice, name=body.short("name", _NAME_LENGTH))).row())
+        return success(self._library.voices.put(changed(voice, name=body.short("name", NAME_LENGTH))).row())
 
     async def _delete_voice(self, visit: Visit) -> web.Response:
         self._library.voices.remove(self._private(self._voice(visit)))
@@ -109,7 +109,7 @@ class GalleryCalls:
         """Each call makes a voice, and the provider's id is not looked at (observed, liveavatar §1.4)."""
         body = await visit.body()
         provider_id, secret_id = body.needed("provider_voice_id"), body.needed("secret_id")
-        name = body.short("name", _NAME_LENGTH, f"Imported Voice: {provider_id}"[:_NAME_LENGTH])
+        name = body.short("name", NAME_LENGTH, f"Imported Voice: {provider_id}"[:NAME_LENGTH])
         secret = self._library.secrets.find(secret_id)
         if secret is None:
             raise foreign("Secret", secret_id)
@@ -147,4 +147,4 @@ class GalleryCalls:
         return voice
 
 
-_NAME_LENGTH = 64  # of voices (liveavatar §1.4); avatars' names have no published limit
+NAME_LENGTH = 64  # of voices (liveavatar §1.4); avatars' names have no published limit

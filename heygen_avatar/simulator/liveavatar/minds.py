@@ -195,7 +195,7 @@ class KeyCalls:
         body = await visit.body()
         body.needed("secret_type")
         secret = Secret(
-            name=body.short("secret_name", _NAME_LENGTH),
+            name=body.short("secret_name", LABEL_LENGTH),
             value=body.needed("secret_value"),
             kind=body.choice("secret_type", SECRET_KINDS, ""),
         )
@@ -215,9 +215,9 @@ class KeyCalls:
     async def _create_model(self, visit: Visit) -> web.Response:
         body = await visit.body()
         model = LanguageModel(
-            display_name=body.short("display_name", _NAME_LENGTH),
-            model_name=body.short("model_name", _NAME_LENGTH),
-            secret_id=self._known_secret(body.short("secret_id", _ID_LENGTH)),
+            display_name=body.short("display_name", LABEL_LENGTH),
+            model_name=body.short("model_name", LABEL_LENGTH),
+            secret_id=self._known_secret(body.short("secret_id", ID_LENGTH)),
             base_url=body.text("base_url") or None,
         )
         return success(self._models.put(model).row())
@@ -229,8 +229,8 @@ class KeyCalls:
         model, body = self._model(visit), await visit.body()
         new = changed(
             model,
-            display_name=body.short("display_name", _NAME_LENGTH, model.display_name),
-            model_name=body.short("model_name", _NAME_LENGTH, model.model_name),
+            display_name=body.short("display_name", LABEL_LENGTH, model.display_name),
+            model_name=body.short("model_name", LABEL_LENGTH, model.model_name),
             secret_id=self._known_secret(body.text("secret_id")) if "secret_id" in body else model.secret_id,
             base_url=body.needed("base_url") if "base_url" in body else model.base_url,
         )
@@ -252,5 +252,5 @@ class KeyCalls:
         return identity
 
 
-_NAME_LENGTH = 255
-_ID_LENGTH = 36
+LABEL_LENGTH = 255
+ID_LENGTH = 36

@@ -115,7 +115,7 @@ class OrderDesk:
             credits_per_minute=0.0 if sandbox else self._studio.limits.liveavatar_full_price,
             context_id="" if context is None else context.id,
             opening="" if context is None else context.opening(variables),
-            push_to_talk=body.choice("interactivity_type", _INTERACTIVITY, _INTERACTIVITY[0]) == "PUSH_TO_TALK",
+            push_to_talk=body.choice("interactivity_type", INTERACTIVITY, INTERACTIVITY[0]) == "PUSH_TO_TALK",
             body=body.values,
         )
 
@@ -176,7 +176,7 @@ class OrderDesk:
         voice_id = persona.uuid("voice_id") or avatar.voice.id
         if self._library.voices.find(voice_id) is None:
             raise foreign("Voice", voice_id)
-        persona.inner("stt_config").choice("provider", _RECOGNIZERS, _RECOGNIZERS[0])
+        persona.inner("stt_config").choice("provider", RECOGNIZERS, RECOGNIZERS[0])
         speed = _read_voice_settings(persona.inner("voice_settings"))
         return Delivery(rate=speed, voice_id=voice_id, language=persona.text("language") or "en")
 
@@ -218,26 +218,26 @@ class OrderDesk:
         if connector in ("elevenlabs", "cartesia"):
             settings.needed("agent_id")
             return connector, None
-        settings.number("temperature", *_TEMPERATURES[connector])
+        settings.number("temperature", *TEMPERATURES[connector])
         return connector, self._context(settings)
 
 
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a configuration without ``base_url`` asks (liveavatar §1.8)."""
 
-_INTERACTIVITY = ("CONVERSATIONAL", "PUSH_TO_TALK")
-_RECOGNIZERS = ("deepgram", "assembly_ai", "gladia", "elevenlabs")
+INTERACTIVITY = ("CONVERSATIONAL", "PUSH_TO_TALK")
+RECOGNIZERS = ("deepgram", "assembly_ai", "gladia", "elevenlabs")
 _SECRET_KINDS = {
     "elevenlabs": "ELEVENLABS_API_KEY",
     "openai": "OPENAI_API_KEY",
     "gemini": "GEMINI_API_KEY",
     "cartesia": "CARTESIA_API_KEY",
 }
-_TEMPERATURES = {"openai": (0.6, 1.2), "gemini": (0.0, 2.0)}
-_VARIABLES, _NAME_LENGTH, _VALUE_LENGTH = 50, 64, 1_000
+TEMPERATURES = {"openai": (0.6, 1.2), "gemini": (0.0, 2.0)}
+VARIABLES, VARIABLE_LENGTH, VALUE_LENGTH = 50, 64, 1_000
 
 # Pixels are not documented beyond 1080p, 720p, 480p and 360p (liveavatar §3.1).
-_QUALITIES = {
+QUALITIES = {
     "very_high": (1920, 1080, 4_000_000),
     "high": (1280, 720, 2_000_000),
     "medium": (854, 480, 1_000_000),
@@ -246,7 +246,7 @@ _QUALITIES = {
 
 
 def _read_video(settings: Body, fps: int) -> VideoFormat:
-    width, height, bitrate = _QUALITIES[settings.choice("quality", _QUALITIES, "high")]
+    width, height, bitrate = QUALITIES[settings.choice("quality", QUALITIES, "high")]
     codec = cast(Literal["H264", "VP8"], settings.choice("encoding", ("H264", "VP8"), "H264"))
     return VideoFormat(width=width, height=height, bitrate=bitrate, fps=fps, codec=codec)
 
@@ -273,9 +273,9 @@ def _read_room(body: Body) -> LiveKitRoom | None:
 
 def _read_variables(body: Body) -> dict[str, str]:
     variables = body.texts("dynamic_variables")
-    too_long = [name for name, value in variables.items() if len(name) > _NAME_LENGTH or len(value) > _VALUE_LENGTH]
-    if len(variables) > _VARIABLES or too_long:
-        limits = f"at most {_VARIABLES} entries, names to {_NAME_LENGTH} and values to {_VALUE_LENGTH} characters"
+    too_long = [name for name, value in variables.items() if len(name) > VARIABLE_LENGTH or len(value) > VALUE_LENGTH]
+    if len(variables) > VARIABLES or too_long:
+        limits = f"at most {VARIABLES} entries, names to {VARIABLE_LENGTH} and values to {VALUE_LENGTH} characters"
         raise invalid(["body", "dynamic_variables"], limits)
     return variables
 

@@ -163,7 +163,7 @@ class SessionCalls:
 
     async def _stop(self, visit: Visit) -> web.Response:
         body = await visit.body()
-        reason = body.choice("reason", _END_REASONS, "UNKNOWN") if visit.request.content_length else "USER_CLOSED"
+        reason = body.choice("reason", STOP_REASONS, "UNKNOWN") if visit.request.content_length else "USER_CLOSED"
         session_id = self._named(visit, body)
         if session_id not in self._engagements and self._orders.pop(session_id, None) is not None:
             return success()  # it was never started, and now cannot be
@@ -238,7 +238,7 @@ class SessionCalls:
         return success()
 
 
-_END_REASONS = frozenset({*END_REASONS.values(), "UNKNOWN", "USER_DISCONNECTED", "USER_CLOSED", "DISPATCH_FAILED"})
+STOP_REASONS = frozenset({*END_REASONS.values(), "UNKNOWN", "USER_DISCONNECTED", "USER_CLOSED", "DISPATCH_FAILED"})
 
 
 def _entry(engagement: Engagement) -> dict[str, Any]:

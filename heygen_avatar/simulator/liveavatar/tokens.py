@@ -39,7 +39,7 @@ class Tokens:
             raise refusal(401, "Unauthorized: a session token is needed, as Authorization: Bearer <session_token>")
         try:
             claims = jwt.decode(token.strip(), self._secret, algorithms=["HS256"])
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, UnicodeError) as error:  # a header's bytes need not be text
             raise refusal(401, f"Unauthorized: invalid session token ({error})") from None
         session_id = str(claims["session_id"])
         if self._account.has_expired(session_id):

@@ -1,0 +1,1 @@
+"""What the simulator's HTTP looks like, for machines: an OpenAPI document (``document.py``) from tables of calls."""
