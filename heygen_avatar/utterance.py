@@ -57,7 +57,7 @@ class Utterance:
     """
 
     def __init__(
-        self, source: SoundSource, *, sample_rate: int, frame_samples: int, arrived: Callable[[], None]
+        self, source: SoundSource, *, sample_rate: int, frame_samples: int, changed: Callable[[], None]
     ) -> None:
         self.source = source
         self.error: HeyGenError | None = None
@@ -65,7 +65,7 @@ class Utterance:
         self._frame_samples = frame_samples
         self._capacity = self._frames_of(AHEAD_LIVE if self.live else AHEAD)
         self._needed = 1 if self.live else self._frames_of(PRIMED)
-        self._arrived = arrived
+        self._tell = changed
         self._changed = threading.Condition()
         self._frames: deque[NDArray[np.int16]] = deque()
         self._primed = False
@@ -119,6 +119,7 @@ class Utterance:
             self._frames.clear()
             self._changed.notify_all()
             unread = not self._read
+        self._tell()
         if unread:
             close_source(self.source)
 
@@ -220,7 +221,7 @@ class Utterance:
                 self._frames.append(block)
                 self._given_at = time.monotonic()
             if self.live:
-                self._arrived()
+                self._tell()
             given += len(block)
         return given > 0 or self._stopped
 

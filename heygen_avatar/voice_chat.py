@@ -85,10 +85,11 @@ class VoiceChat:
         self._utterances: deque[Utterance] = deque()
         self._quiet = 0.0
         self._stalled = False
+        self._ahead: Utterance | None = None  # whose frames may have been sent, and not be heard yet
         self._error: HeyGenError | None = None
         self._feeder: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._arrival = asyncio.Event()  # of the media loop, to which it is bound when it is waited for
+        self._changed = asyncio.Event()  # of the media loop, to which it is bound when it is waited for
 
     @property
     def state(self) -> VoiceChatState:
@@ -114,6 +115,7 @@ class VoiceChat:
         """Send silence from the next frame on, or the voice again."""
         self._require_active()
         self._muted = muted
+        self._look_again()
 
     def speak(self, sound: object, *, timeout: float = 10.0) -> Utterance:
         """Let the user say ``sound``, behind what they are saying; return when it is open, while it is being said.
@@ -160,7 +162,7 @@ class VoiceChat:
     def prepare(self, sound: object, deadline: Deadline) -> Utterance:
         """Open a sound, sending nothing yet."""
         utterance = Utterance(
-            as_source(sound), sample_rate=self._rate, frame_samples=self._frame, arrived=self._voice_came
+            as_source(sound), sample_rate=self._rate, frame_samples=self._frame, changed=self._look_again
         )
         utterance.open(deadline)
         return utterance
@@ -234,8 +236,14 @@ class VoiceChat:
         try:
             while True:
                 await self._wait(due, line)
+                if self._unwanted:
+                    line.drop()
+                    due = clock()
                 frame = self._next(seconds)
-                await line.send(silence if frame is None or self._muted else frame)
+                voice = None if self._muted else frame
+                await line.send(silence if voice is None else voice)
+                # Silence is hardly sent ahead: when it is, all that came before has been heard.
+                self._ahead = None if voice is None else self._current
                 due = max(due, clock() - slack) + seconds
         except HeyGenError as trouble:
             error = trouble
@@ -247,19 +255,29 @@ class VoiceChat:
             await line.close()
 
     async def _wait(self, due: float, line: Line) -> None:
-        """Return when a frame is to be sent: a little before it is due; of a live voice when it comes, even if late."""
+        """Return when a frame is to be sent, or when what was sent ahead is unwanted."""
         clock = asyncio.get_running_loop().time
-        current = self._current
-        if current is None or not current.live or current.exhausted:
-            lead = line.lead if current is not None and current.ready else line.idle_lead
-            await asyncio.sleep(max(0.0, due - lead - clock()))
-            return
-        self._arrival.clear()
-        if not current.ready:
-            latest = due - line.idle_lead if self._stalled else due + PATIENCE
+        while not self._unwanted and (left := self._moment(due, line) - clock()) > 0:
+            self._changed.clear()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._arrival.wait(), max(0.0, latest - clock()))
-        self._stalled = not current.ready
+                await asyncio.wait_for(self._changed.wait(), left)
+        current = self._current
+        self._stalled = current is not None and current.live and not current.ready
+
+    def _moment(self, due: float, line: Line) -> float:
+        """When to send: a little before a frame is due; a live voice when it comes, even if late."""
+        current = self._current
+        if current is not None and current.live and not current.exhausted:
+            if current.ready:
+                return 0.0
+            return due - line.idle_lead if self._stalled else due + PATIENCE
+        ahead = current is not None and current.ready and not self._muted
+        return due - (line.lead if ahead else line.idle_lead)
+
+    @property
+    def _unwanted(self) -> bool:
+        """Whether what was sent ahead is not to be heard: the user was muted, or stopped its utterance."""
+        return self._ahead is not None and (self._muted or self._ahead.stopped)
 
     @property
     def _current(self) -> Utterance | None:
@@ -268,12 +286,12 @@ class VoiceChat:
             return self._utterances[0]
         return None
 
-    def _voice_came(self) -> None:
-        """Told by the thread that reads a live source."""
+    def _look_again(self) -> None:
+        """Told by any thread: a live voice came, or what was sent ahead may be unwanted."""
         if self._loop is None:  # nothing is sent yet
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-            self._loop.call_soon_threadsafe(self._arrival.set)
+            self._loop.call_soon_threadsafe(self._changed.set)
 
     def _next(self, seconds: float) -> NDArray[np.int16] | None:
         """The utterance's next frame, or None for silence, which ends it when there is enough."""

@@ -26,7 +26,8 @@ class Line(Protocol):
     sample_rate: int
     frame_samples: int
     lead: float
-    """Seconds that frames of a recorded sound are sent before they are due: what this thread may be late unnoticed."""
+    """Seconds that frames of a recorded sound are sent before they are due: for so long nobody hears that this process
+    is held up, by another one or by code of its own that lets no thread of Python's run."""
 
     idle_lead: float
     """The same for silence, behind which a voice that comes now would have to wait."""
@@ -50,6 +51,9 @@ class Line(Protocol):
         Raises:
             HeyGenError: the session is over, or the connection given up.
         """
+
+    def drop(self) -> None:
+        """Let nothing more be heard of what was sent before it was due."""
 
     async def close(self) -> None:
         """Let go of it. Bounded, idempotent."""
@@ -82,6 +86,8 @@ class SocketLine:
             # the same once more.
             await self._wires.send_socket(payload)
 
+    def drop(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
@@ -90,7 +96,7 @@ class TrackLine:
 
     sample_rate = 48_000
     frame_samples = 480
-    lead = 0.1
+    lead = 0.5
     idle_lead = 0.01
     catches_up = False
 
@@ -110,6 +116,10 @@ class TrackLine:
         assert self._track is not None
         await self._wires.room_ready()
         await self._track.capture(frame.tobytes())
+
+    def drop(self) -> None:
+        assert self._track is not None
+        self._track.drop()
 
     async def close(self) -> None:
         if self._track is not None:

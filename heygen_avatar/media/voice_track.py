@@ -1,7 +1,7 @@
 """The user's voice as a track of the room, on the media loop: published, fed, taken back.
 
-Fed by one task in short frames: what waits in the native queue is cut off with a click, and two feeders at a time break
-it (livekit 1.2.1). After a full reconnect livekit republishes the track by itself.
+Fed by one task: two at a time break the native queue (livekit 1.2.1). After a full reconnect livekit republishes the
+track by itself.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ logger = logging.getLogger(__name__)
 SAMPLE_RATE = 48_000
 """What Opus works at, so that nothing is resampled natively."""
 
-QUEUE_MS = 200
-"""Sound that may wait natively; a feeder that keeps pace leaves it almost empty."""
+QUEUE_MS = 1_000
+"""Sound that may wait natively. More than is sent ahead: a native thread that was held up takes what it has missed all
+at once, and puts silence into a sound where there is not enough of it."""
 
 FLOW_POLL = 0.02
+"""Seconds between two looks whether packets go out. Of that LiveKit 1.2.1 tells nothing by itself: a track counts as
+published while its connection is still being made, and as subscribed, where a service says so at all, likewise; the
+room's connection states are those of its signalling. Its statistics know, and come only when they are asked for."""
+
 SUBSCRIBED_WITHIN = 1.0
 """Seconds from the first packet on in which a service says that it listens, if it ever says so."""
 
@@ -86,6 +91,11 @@ class VoiceTrack:
         except Exception as error:  # livekit's own have no class
             self._require_open()
             raise MediaError(f"the room does not take the user's voice: {error}") from None
+
+    def drop(self) -> None:
+        """Forget what was captured and is not sent yet."""
+        if not self._over:
+            self._source.clear_queue()
 
     def end(self) -> None:
         """The room is left: feed it no more."""
