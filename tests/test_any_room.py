@@ -152,8 +152,12 @@ def test_an_interrupted_speech_says_so(avatar: StreamingAvatar) -> None:
 def test_the_user_is_heard_by_a_track(make_avatar: Callable[..., StreamingAvatar]) -> None:
     avatar = make_avatar()
     avatar.create_start_avatar(quality="low", voice_chat_transport="livekit")
-    with avatar.expect(StreamingEvents.USER_STOP, timeout=20), avatar.expect(StreamingEvents.USER_START, timeout=20):
+    with (
+        avatar.expect(StreamingEvents.USER_STOP, timeout=20) as stopped,
+        avatar.expect(StreamingEvents.USER_START, timeout=20) as started,
+    ):
         avatar.start_voice_chat(source=Samples(spoken("Hello there. How are you?"), sample_rate=RATE))
+    assert started.value.received_at < stopped.value.received_at
     avatar.close_voice_chat()
 
 

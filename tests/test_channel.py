@@ -425,6 +425,8 @@ def test_closing_twice_is_closing_once() -> None:
         async with Client(service.url) as client:
             await asyncio.gather(client.channel.close(), client.channel.close())
             await client.channel.close()
+            assert client.told.empty(), "its own end is no loss"
+            assert isinstance(await refused(client.channel.send("late")), SessionClosedError)
 
     run(scenario)
 

@@ -218,10 +218,15 @@ def test_watchers_are_not_kept_alive(engine: Engine) -> None:
 
 
 def test_stopping_twice_or_before_the_start_is_harmless(engine: Engine) -> None:
-    Engine().stop(1)
+    unused = Engine()
+    unused.stop(1)
+    assert unused.call(answer(), timeout=20, what="starting") == 42
+    unused.stop(5)
     engine.call(answer(), timeout=20, what="starting")
     engine.stop(5)
     engine.stop(5)
+    with pytest.raises(UsageError, match="has ended"):
+        engine.submit(answer())
 
 
 def test_the_media_thread_cannot_be_made_to_wait_for_its_own_end(engine: Engine) -> None:

@@ -86,7 +86,9 @@ def test_too_many_calls(up):
 
 def test_answer_late(up):
     up.is_planned("delay", path=KEEP_ALIVE, seconds=0.5)
+    began = time.monotonic()
     up.avatar.keep_alive()
+    assert time.monotonic() - began >= 0.5
     up.goes_on()
 
 

@@ -76,7 +76,11 @@ def test_push_to_talk_starts_and_stops(browser: Browser, live: LiveCaller) -> No
     order = {"interactivity_type": "PUSH_TO_TALK"}
     with visiting(browser, live, order, voiceChat={"mode": "PUSH_TO_TALK"}) as page:
         page.call("voiceChat.startPushToTalk")
+        page.hear("user.speak_started")
+        assert told(page, "user.") == ["user.speak_started"]
         page.call("voiceChat.stopPushToTalk")
+        page.hear("user.speak_ended")
+        assert told(page, "user.speak") == ["user.speak_started", "user.speak_ended"]
 
 
 def test_the_clients_own_sound_is_played_in_lite_mode(browser: Browser, live: LiveCaller) -> None:
@@ -86,6 +90,7 @@ def test_the_clients_own_sound_is_played_in_lite_mode(browser: Browser, live: Li
         page.hear("avatar.speak_started")
         page.wait_until_loud(0.05)
         page.hear("avatar.speak_ended")
+        assert told(page, "avatar.speak") == ["avatar.speak_started", "avatar.speak_ended"]
 
 
 def test_an_elevenlabs_agent_is_talked_to(browser: Browser, live: LiveCaller) -> None:
@@ -93,9 +98,11 @@ def test_an_elevenlabs_agent_is_talked_to(browser: Browser, live: LiveCaller) ->
     order = {"mode": "LITE", "elevenlabs_agent_config": {"secret_id": secret["id"], "agent_id": "a"}}
     with visiting(browser, live, order, kind="elevenlabs") as page:
         page.call("sendUserMessage", "Hello")
-        page.hear("elevenlabs_agent_event", elevenlabs_event_type="user_transcript")
+        heard = page.hear("elevenlabs_agent_event", elevenlabs_event_type="user_transcript")["detail"]["data"]
         page.hear("avatar.speak_ended")
-        page.hear("elevenlabs_agent_event", elevenlabs_event_type="agent_response")
+        answer = page.hear("elevenlabs_agent_event", elevenlabs_event_type="agent_response")["detail"]["data"]
+        assert heard["user_transcription_event"] == {"user_transcript": "Hello"}
+        assert answer["agent_response_event"]["agent_response"].startswith("Hello!")
 
 
 def test_a_session_that_the_service_ends_is_noticed(browser: Browser, live: LiveCaller) -> None:

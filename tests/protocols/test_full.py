@@ -318,13 +318,13 @@ def test_any_bytes_are_events_or_a_wire_error(payload):
 def test_any_reply_is_read_or_a_wire_error(data):
     protocol = make()
     request = StartAvatarRequest(avatar_name=AVATAR)
-    for read in (
-        protocol.read_session,
-        lambda reply: protocol.read_started(SESSION, reply),
-        lambda reply: protocol.read_prerequisite(request, reply),
+    for read, kind in (
+        (protocol.read_session, StartAvatarResponse),
+        (lambda reply: protocol.read_started(SESSION, reply), StartAvatarResponse),
+        (lambda reply: protocol.read_prerequisite(request, reply), tuple),
     ):
         try:
-            read(data)
+            assert isinstance(read(data), kind)
         except WireError as error:
             str(error).encode()
 

@@ -232,3 +232,6 @@ def test_the_session_goes_on_when_the_socket_closes(caller: Caller) -> None:
         with chatting(caller, session_id) as socket:
             socket.send(text_frame("Hello again"))
             visitor.until_heard("avatar_stop_talking", count=2)
+        told = [packet["message"] for packet in visitor.packets if packet["type"] == "user_talking_message"]
+        assert told == ["Hello", "Hello again"]
+        assert caller.record(session_id)["state"] == "connected"

@@ -138,6 +138,8 @@ def test_listening_is_a_pose_taken_when_not_talking(live: LiveCaller) -> None:
         client.send("agent.stop_listening", event_id="2")
         client.send("agent.speak_end")
         client.until("agent.state_updated", previous_state="talking", new_state="idle")
+        updates = [event for event in client.events if event["type"] == "agent.state_updated"]
+        assert [update["new_state"] for update in updates] == ["listening", "talking", "idle"]
 
 
 # Errors
@@ -203,8 +205,8 @@ def test_a_session_goes_on_after_its_socket_was_lost(live: LiveCaller) -> None:
         with lite_socket(session):
             pass
         with lite_socket(session) as client:
-            client.speak(note(0.2))
-            client.until("agent.speak_started")
+            client.speak(note(0.2), event_id="after")
+            assert client.until("agent.speak_started")["source_event_id"] == "after"
 
 
 def test_both_tokens_open_the_room(live: LiveCaller) -> None:

@@ -51,11 +51,15 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_stopping_twice_or_before_the_start_does_nothing() -> None:
+    before = threads_of_ours()
     simulator = Simulator()
     simulator.stop()
     simulator.start()
     simulator.stop()
     simulator.stop()
+    assert threads_of_ours() == before
+    with pytest.raises(requests.ConnectionError):
+        requests.get(simulator.base_path, timeout=5)
 
 
 def test_sessions_that_are_open_are_ended_when_it_stops() -> None:

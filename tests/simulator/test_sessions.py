@@ -35,8 +35,10 @@ def test_a_client_may_come_before_the_avatar(caller: Caller) -> None:
     visitor = Visitor()
     try:
         visitor.enter(session["url"], session["access_token"])
+        assert caller.record(session["session_id"])["state"] == "new"
         caller.post("/v1/streaming.start", session_id=session["session_id"])
         caller.await_state(session["session_id"], "connected")
+        assert list(visitor.room.remote_participants) == ["heygen"]
     finally:
         visitor.leave()
         caller.post("/v1/streaming.stop", session_id=session["session_id"])

@@ -213,7 +213,9 @@ async def test_both_tracks_can_be_subscribed_one_after_the_other() -> None:
         guest.publication("video").set_subscribed(True)
         async with meanwhile(show(hall.room, BLUE), play(hall.room, tone(300, 20))):
             await guest.until(lambda: loud(guest.heard()).any())
-            await guest.have("frame")
+            (picture,) = (await guest.have("frame"))[-1]
+        assert {publication.name for publication, _ in guest.of("track_subscribed")} == {"audio", "video"}
+        assert picture.mean((0, 1)) == pytest.approx(BLUE, abs=12)
 
 
 @on_a_loop
@@ -241,6 +243,7 @@ async def test_an_avatar_can_leave_and_enter_again() -> None:
             seen = len(guest.of("frame"))
             await hall.room.enter("heygen", video=SMALL, audio=True)
             await guest.have("frame", count=seen + 3)
+        assert len(guest.of("participant_connected")) == len(guest.of("participant_disconnected")) == 1
 
 
 @on_a_loop
@@ -258,7 +261,8 @@ async def test_two_clients_watch_the_same_avatar() -> None:
         guests = [await hall.invite("first"), await hall.invite("second")]
         async with meanwhile(show(hall.room, RED)):
             for guest in guests:
-                await guest.have("frame", count=5)
+                (picture,) = (await guest.have("frame", count=5))[-1]
+                assert picture.mean((0, 1)) == pytest.approx(RED, abs=12)
 
 
 @on_a_loop

@@ -71,6 +71,8 @@ async def test_what_happened_while_a_client_was_away_is_told_when_it_resumes() -
         await guest.have("participant_connected")
         async with meanwhile(show(hall.room, RED)):
             await guest.have("frame", count=3)
+        assert [participant.identity for (participant,) in guest.of("participant_connected")] == ["heygen"]
+        assert not guest.of("disconnected")
 
 
 @on_a_loop
@@ -119,6 +121,8 @@ async def test_a_client_that_never_pings_is_given_up(monkeypatch: pytest.MonkeyP
         stranger = await hall.invite_stranger()
         await stranger.have("closed")
         await eventually(lambda: not hall.room.clients)
+        assert hall.room.clients == []
+        assert not stranger.of("leave")
 
 
 @on_a_loop

@@ -156,6 +156,8 @@ async def test_bytes_that_are_no_request_are_ignored() -> None:
         await stranger.ask(offer=wire.SessionDescription(type="offer", sdp="no sdp at all"))
         await stranger.ask(ping=1)
         await stranger.have("pong")
+        assert hall.room.clients == ["stranger"]
+        assert not stranger.of("leave") and not stranger.of("closed")
 
 
 @on_a_loop
@@ -208,6 +210,7 @@ async def test_a_picture_that_the_client_disables_is_not_drawn_until_it_looks_ag
         await eventually(lambda: not hall.room.video_wanted)
         await stranger.ask(track_setting=wire.UpdateTrackSettings(track_sids=sids, disabled=False))
         await eventually(lambda: hall.room.video_wanted)
+        assert hall.room.video_wanted
         await stranger.disconnect()
 
 
