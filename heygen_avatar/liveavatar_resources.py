@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from .checks import Name, member
 from .errors import InvalidRequestError
 from .records import EmbedRecord, LLMConfigurationRecord, MemoryRecord, SecretRecord
-from .resources import Method, Resource, given, path_of
+from .resources import Resource, given, path_of
 
 __all__ = ["Embeddings", "LLMConfigurations", "Memories", "SecretType", "Secrets"]
 
@@ -26,16 +26,8 @@ class SecretType(Name):
 class LiveAvatarResource(Resource):
     """Something that HeyGen's streaming has not."""
 
-    def _call(
-        self,
-        method: Method,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, Any] | None = None,
-    ) -> Any:
-        self._liveavatar_only(f"{type(self).__name__.lower()}")
-        return super()._call(method, path, body=body, params=params)
+    def _check_service(self) -> None:
+        self._liveavatar_only(type(self).__name__.lower())
 
 
 class Secrets(LiveAvatarResource):

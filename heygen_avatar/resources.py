@@ -53,6 +53,7 @@ class Resource:
         body: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> Any:
+        self._check_service()
         call = RestCall(
             name=f"{method} {path}",
             method=method,
@@ -77,6 +78,9 @@ class Resource:
             if not rows or not more:
                 return
             page += 1
+
+    def _check_service(self) -> None:
+        """Refuse what the client's service has not."""
 
     def _liveavatar_only(self, what: str) -> None:
         if self._on_heygen:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import io
 import logging
 import os
 import subprocess
 import sys
-import wave
 from collections.abc import Mapping
 from typing import Literal, Protocol, get_args
 
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from heygen_avatar.errors import MissingExtraError
 from heygen_avatar.simulator import sphinx
 from heygen_avatar.simulator.vad import SAMPLE_RATE
+from heygen_avatar.simulator.wav import as_wav
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +132,7 @@ class EndpointRecogniser:
     async def _ask(self, utterance: Utterance) -> str:
         settings = self._settings
         form = aiohttp.FormData()
-        form.add_field("file", as_wav(utterance), filename="speech.wav", content_type="audio/wav")
+        form.add_field("file", as_wav(utterance.samples, SAMPLE_RATE), filename="speech.wav", content_type="audio/wav")
         for name, value in (
             ("model", settings.model),
             ("language", utterance.language),
@@ -153,17 +152,6 @@ class EndpointRecogniser:
         if not isinstance(text, str):
             raise TypeError(f"the text is none: {text!r}")
         return text.strip()
-
-
-def as_wav(utterance: Utterance) -> bytes:
-    """The utterance as a sound file."""
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(utterance.samples.astype("<i2").tobytes())
-    return content.getvalue()
 
 
 class SphinxRecogniser:

@@ -77,7 +77,7 @@ def test_push_to_talk_starts_and_stops(browser: Browser, live: LiveCaller) -> No
     with visiting(browser, live, order, voiceChat={"mode": "PUSH_TO_TALK"}) as page:
         page.call("voiceChat.startPushToTalk")
         page.hear("user.speak_started")
-        assert told(page, "user.") == ["user.speak_started"]
+        assert told(page, "user.speak") == ["user.speak_started"]
         page.call("voiceChat.stopPushToTalk")
         page.hear("user.speak_ended")
         assert told(page, "user.speak") == ["user.speak_started", "user.speak_ended"]

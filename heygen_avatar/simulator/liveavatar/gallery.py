@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
-import wave
 from collections.abc import Callable
 
 from aiohttp import web
@@ -16,6 +14,7 @@ from heygen_avatar.simulator.liveavatar.library import Avatar, Library, Voice, c
 from heygen_avatar.simulator.stage import SAMPLE_RATE
 from heygen_avatar.simulator.voice import Delivery
 from heygen_avatar.simulator.voice import Voice as Speaker
+from heygen_avatar.simulator.wav import as_wav
 
 
 class GalleryCalls:
@@ -127,13 +126,7 @@ class GalleryCalls:
         """A sentence in that voice, as a WAV file."""
         delivery = Delivery(voice_id=voice.id, language=voice.language)
         speech = self._speaker.synthesize(f"Hello, my name is {voice.name}.", delivery)
-        file = io.BytesIO()
-        with wave.open(file, "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(SAMPLE_RATE)
-            sound.writeframes(speech.samples.astype("<i2").tobytes())
-        return file.getvalue()
+        return as_wav(speech.samples, SAMPLE_RATE)
 
     def _voice(self, visit: Visit) -> Voice:
         voice = self._library.voices.find(visit.part("voice_id"))
