@@ -218,6 +218,10 @@ class Connection:
         except WaitTimeoutError:
             what = "its agent" if "avatar" not in self._missing else "its room or its socket"
             raise self._too_late(f"{what} could not be reached") from None
+        except SessionClosedError:
+            if self.over:  # whoever noticed does not know why
+                self._raise_ended_early()
+            raise
         while not self._ready.is_set():
             if self.over:
                 self._raise_ended_early()
@@ -245,11 +249,8 @@ class Connection:
         )
 
     def _raise_ended_early(self) -> None:
-        raise SessionClosedError(
-            f"session {self.session_id} ended while it was being started ({self.end_text})",
-            session_id=self.session_id,
-            reason=self.end_text,
-        )
+        words = f"session {self.session_id} ended while it was being started ({self.end_text})"
+        raise SessionClosedError(words, session_id=self.session_id, reason=self.end_text)
 
     async def _connect(self) -> None:
         from .wires import Wires

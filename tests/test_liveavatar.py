@@ -38,6 +38,7 @@ from heygen_avatar.liveavatar import ElevenLabsAgent, Persona
 from heygen_avatar.protocols import liveavatar as wire
 from heygen_avatar.protocols.full import FullProtocol
 from heygen_avatar.simulator import Limits, RecogniserSettings
+from heygen_avatar.simulator.liveavatar.full import FullAppearance
 from tests.programs import Program, eventually, states
 from tests.services import FULL, LITE, STREAMING, WAYNE
 from tests.simulator.sounds import spoken
@@ -381,6 +382,19 @@ def test_an_end_by_the_server_is_told_with_its_reason(make_simulator):
         assert heard["stream_disconnected"].reason is DisconnectReason.ROOM_DELETED
         with pytest.raises(SessionClosedError, match="MAX_DURATION_REACHED"):
             avatar.say("Hi.")
+
+
+def test_a_session_that_ends_while_it_is_being_started_says_which_and_why(make_simulator, monkeypatch):
+    async def stay_away(appearance):
+        """The avatar is there, and the agent that hears commands never comes."""
+
+    monkeypatch.setattr(FullAppearance, "enter_agent", stay_away)
+    brief = make_simulator(limits=Limits(liveavatar_session_duration=1.5))
+    with FULL.avatar(brief) as avatar:
+        with pytest.raises(SessionClosedError, match="ended while it was being started") as caught:
+            avatar.create_start_avatar(**FULL.start)
+        assert caught.value.session_id == avatar.session_id
+        assert caught.value.reason in str(caught.value) and caught.value.reason != "left"
 
 
 def test_a_longest_duration_that_passes_without_a_word_is_ended_here(make_simulator):
