@@ -269,12 +269,13 @@ _of_parents: list[Engine] = []
 
 def _after_fork() -> None:
     # The thread does not exist in the child, and a lock that another thread held at the fork would never open.
-    global _engine, _engine_lock
+    global _engine, _engine_lock, _loading
     if _engine is not None:
         # Kept for good: closing its loop would take the parent's sockets out of the epoll set that both still share.
         _of_parents.append(_engine)
     _engine = None
     _engine_lock = threading.Lock()
+    _loading = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,8 +8,11 @@ costs money is the whole difference. Both are known at one place, where a connec
 from __future__ import annotations
 
 import errno
+import os
+import queue
 import socket
 import threading
+import weakref
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -114,8 +117,26 @@ def _let_go(connection: Any) -> None:
         line.let_go()
 
 
+class _Idle(queue.LifoQueue[Any]):
+    """A pool's connections that wait for their next request.
+
+    urllib3 empties it when the process exits, a forked one too: there a lock that another thread of the parent's held
+    at the fork would never open, and the child never end.
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        _idle.add(self)
+
+    def renew_locks(self) -> None:
+        waiting = self.queue
+        super().__init__(self.maxsize)
+        self.queue = waiting
+
+
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _SeverableHTTP
+    QueueCls = _Idle
 
     def _put_conn(self, conn: Any) -> None:
         _let_go(conn)
@@ -124,6 +145,7 @@ class _HTTPPool(HTTPConnectionPool):
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _SeverableHTTPS
+    QueueCls = _Idle
 
     def _put_conn(self, conn: Any) -> None:
         _let_go(conn)
@@ -134,7 +156,12 @@ _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTP
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Makes a requests session's connections severable, those through a proxy too."""
+    """Makes a requests session's connections severable, those through a proxy too. A forked child has its own: on those
+    that it shares with its parent each would hear the other's answers."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        _adapters.add(self)
 
     def init_poolmanager(self, *args: Any, **how: Any) -> None:
         super().init_poolmanager(*args, **how)
@@ -148,3 +175,19 @@ class Adapter(requests.adapters.HTTPAdapter):
             # A SOCKS proxy has connections of its own kind: nothing is known of them, so nothing is promised.
             _here.line.take(None)
         return manager
+
+
+_idle: weakref.WeakSet[_Idle] = weakref.WeakSet()
+_adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for idle in list(_idle):
+        idle.renew_locks()  # first: the adapters' former pools end when they are let go, and empty them
+    adapter: Any
+    for adapter in list(_adapters):
+        adapter.__setstate__(adapter.__getstate__())  # as if it had been pickled, and sent to another process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

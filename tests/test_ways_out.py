@@ -161,6 +161,55 @@ mark(str(avatar.say("Hi.").outcome))
     assert states(own) == ["closed"]
 
 
+def test_a_child_ends_that_was_forked_while_other_threads_of_its_parent_were_busy(own, run):
+    program = run(
+        START
+        + """
+from heygen_avatar import engine
+pools = avatar._rest._session.get_adapter("http://").poolmanager
+connections = pools.connection_from_url(os.environ["HEYGEN_BASE_PATH"]).pool
+# What a thread in the midst of a call holds, and what none of the child's will ever let go of.
+busy = [pools.pools.lock, connections.mutex, engine._loading, engine._engine_lock]
+for lock in busy:
+    lock.acquire()
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(15, exit=True)
+    sys.exit(0)
+for lock in busy:
+    lock.release()
+mark(str(os.waitpid(child, 0)[1]))
+mark(str(avatar.say("Hi.").outcome))
+""",
+    )
+    returncode, out, err = program.finish()
+    assert returncode == 0, err
+    assert out.split() == ["0", "spoken"], err
+
+
+def test_a_forked_childs_calls_take_connections_of_their_own(own, run):
+    program = run(
+        """
+client = Client()
+count = len(list(client.avatars.list()))
+adapter = client._rest._session.get_adapter("http://")
+former = adapter.poolmanager
+former.pools.lock.acquire()  # as a thread does that is in the midst of a call
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(15, exit=True)
+    mark(str(adapter.poolmanager is not former and len(list(client.avatars.list())) == count))
+    sys.exit(0)
+former.pools.lock.release()
+mark(str(os.waitpid(child, 0)[1]))
+mark(str(adapter.poolmanager is former and len(list(client.avatars.list())) == count))
+""",
+    )
+    returncode, out, err = program.finish()
+    assert returncode == 0, err
+    assert out.split() == ["True", "0", "True"], err
+
+
 @pytest.mark.parametrize(
     "start",
     [
