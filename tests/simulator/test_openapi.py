@@ -14,6 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -21,6 +22,7 @@ from aiohttp import web
 from heygen_avatar.simulator import Limits, Simulator
 from heygen_avatar.simulator.liveavatar.library import STORED_AGENT
 from heygen_avatar.simulator.openapi.document import CALLS, describe
+from heygen_avatar.simulator.replies import Fields
 from tests.programs import eventually
 
 from .live_visitors import WAYNE, LiveCaller
@@ -162,12 +164,40 @@ def what_is_there(simulator: Simulator) -> dict[str, dict[str, str]]:
     }
 
 
-def test_whatever_the_accounts_owner_sends_is_answered_as_described(fuzzed: Simulator, tmp_path: Path) -> None:
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of all fields that were looked for in a body."""
+    names: set[str] = set()
+
+    class Noting(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            return super().get(name, default)
+
+    original = Fields.__init__
+    monkeypatch.setattr(Fields, "__init__", lambda self, values, prefix="": original(self, Noting(values), prefix))
+    return names
+
+
+def described_fields(schema: object) -> set[str]:
+    if isinstance(schema, list):
+        return {name for item in schema for name in described_fields(item)}
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema.get("properties", ())) | described_fields(list(schema.values()))
+
+
+def test_whatever_the_accounts_owner_sends_is_answered_as_described(
+    fuzzed: Simulator, tmp_path: Path, read: set[str]
+) -> None:
     # A plan of faults would spoil the other answers: it is fuzzed by itself.
     key, ids = f"X-Api-Key: {fuzzed.api_key}", what_is_there(fuzzed)
     fuzz(fuzzed, tmp_path, "-H", key, "--exclude-name=POST /simulator/faults", ids=ids)
     states = {record["session_id"]: record["state"] for record in fuzzed.sessions()}
     assert states[ids["HeyGen"]["session_id"]] == states[ids["LiveAvatar"]["session_id"]] == "connecting"
+    bodies = [call.body for calls in CALLS.values() for call in calls.values()]
+    assert read <= described_fields(bodies)
+    assert {"use_speaker_boost", "disable_idle_timeout", "links"} <= read
 
 
 @pytest.mark.parametrize("service", ["HeyGen", "LiveAvatar"])

@@ -20,8 +20,10 @@ PLAIN = "text/plain"
 
 
 TEXT: Schema = {"type": "string"}
-WORDS: Schema = {"type": "string", "pattern": r"\S"}
-"""A text that says something."""
+# Spelled out, for each language's \s means something else.
+_WHITE_SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+WORDS: Schema = {"type": "string", "pattern": f"[^{_WHITE_SPACE}]"}
+"""A text that says something: not white space alone."""
 SOMETHING: Schema = {"type": "string", "minLength": 1}
 WHOLE: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
