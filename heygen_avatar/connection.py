@@ -218,8 +218,8 @@ class Connection:
         except WaitTimeoutError:
             what = "its agent" if "avatar" not in self._missing else "its room or its socket"
             raise self._too_late(f"{what} could not be reached") from None
-        except SessionClosedError:
-            if self.over:  # whoever noticed does not know why
+        except HeyGenError:
+            if self.over:  # stopped by another thread; the wire that noticed first does not know why
                 self._raise_ended_early()
             raise
         while not self._ready.is_set():
