@@ -24,11 +24,18 @@ log = logging.getLogger("heygen_avatar.cleanup")
 _PROGRAM = Path(__file__).with_name("guardian_process.py")
 _PASSED_ON = ("PATH", "SYSTEMROOT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
+END_TIMEOUT = 2.0
+"""Seconds that a guardian which is let go may take to end before it is left to itself."""
+
 _WINDOWS_FLAGS: int = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 _lock = threading.Lock()
 _process: subprocess.Popen[bytes] | None = None
-_watched: set[str] = set()
+_former: list[subprocess.Popen[bytes]] = []
+"""Guardians that have been let go, and that nobody has seen end."""
+
+_watched: dict[str, Mapping[str, Any]] = {}
+"""What the guardian was told of each session that is not over. Holds secrets: never show it."""
 
 
 def prepare() -> None:
@@ -41,18 +48,18 @@ def watch(session_id: str, calls: Sequence[Mapping[str, Any]]) -> None:
     """From now on, should this process die, ``calls`` are made in turn until one is taken."""
     with _lock:
         if _started():
-            _watched.add(session_id)
             # requests trusts this bundle; what the guardian's bare Python trusts differs between platforms.
             bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-            _tell({"watch": session_id, "calls": list(calls), "cafile": bundle})
+            _watched[session_id] = {"watch": session_id, "calls": list(calls), "cafile": bundle}
+            _tell(_watched[session_id])
 
 
 def forget(session_id: str) -> None:
     """The session is over. The guardian ends with the last one."""
     with _lock:
-        if _process is None or session_id not in _watched:
+        if session_id not in _watched:
             return
-        _watched.discard(session_id)
+        del _watched[session_id]
         _tell({"forget": session_id})
         _end_if_idle()
 
@@ -73,7 +80,12 @@ def _end_if_idle() -> None:
         ending.stdin.close()
     # It ends by itself within milliseconds; waiting keeps it from becoming a zombie of ours.
     with suppress(subprocess.TimeoutExpired):
-        ending.wait(2)
+        ending.wait(END_TIMEOUT)
+    _remember(ending)
+
+
+def _remember(former: subprocess.Popen[bytes]) -> None:
+    _former[:] = [each for each in (*_former, former) if each.poll() is None]
 
 
 def _ensure() -> None:
@@ -83,7 +95,7 @@ def _ensure() -> None:
 
 def _started() -> bool:
     global _process
-    if _process is not None:
+    if _process is not None and _process.poll() is None:
         return True
     python = _interpreter()
     if python is None:
@@ -107,17 +119,22 @@ def _started() -> bool:
     except OSError as error:
         log.warning("no guardian could be started (%s): a killed process would leave its sessions open", error)
         return False
-    return True
+    for message in _watched.values():  # the one before it was killed
+        _tell(message)
+    return _process is not None
 
 
 def _tell(message: Mapping[str, Any]) -> None:
     global _process
-    assert _process is not None and _process.stdin is not None
+    if _process is None:  # gone already
+        return
+    assert _process.stdin is not None
     try:
         _process.stdin.write(json.dumps(message).encode() + b"\n")
         _process.stdin.flush()
     except OSError:
         log.warning("the guardian is gone: a killed process would leave its sessions open")
+        _remember(_process)
         _process = None
 
 
@@ -133,6 +150,9 @@ def _after_fork() -> None:
     global _lock, _process
     _lock = threading.Lock()
     _watched.clear()
+    for each in _former:
+        each.returncode = 0
+    _former.clear()
     former, _process = _process, None
     if former is not None and former.stdin is not None:
         with suppress(OSError):
@@ -141,7 +161,7 @@ def _after_fork() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, former.stdin.fileno(), inheritable=False)
             os.close(nowhere)
-        former.returncode = 0  # it is the parent's child, not ours: nothing here may wait for it
+        former.returncode = 0  # it is the parent's child, not ours, as the others are: nothing here may wait for it
 
 
 if hasattr(os, "register_at_fork"):

@@ -121,6 +121,37 @@ def test_a_dead_guardian_does_not_disturb_the_session(own, run):
     assert states(own) == ["closed"]
 
 
+def test_the_next_session_starts_a_dead_guardian_anew_and_it_knows_of_the_others(own, run):
+    program = run(
+        START
+        + """
+mark('go')
+sys.stdin.readline()
+second = StreamingAvatar()
+second.create_start_avatar(quality='low')
+os._exit(0)
+"""
+    )
+    program.wait_for_mark("go")
+    [guardian] = guardians_of(program.process)
+    guardian.kill()
+    program.process.stdin.write("\n")
+    program.process.stdin.flush()
+    program.finish()
+    assert eventually(lambda: states(own) == ["closed", "closed"], SOON)
+
+
+def test_a_guardian_that_takes_its_time_to_end_is_nobodys_warning(own, monkeypatch):
+    monkeypatch.setattr(guardian, "END_TIMEOUT", 0.0)
+    for _ in range(2):
+        with StreamingAvatar(api_key=own.api_key, base_path=own.base_path) as avatar:
+            avatar.create_start_avatar(quality="low")
+    assert len(guardian._former) <= 2
+    for former in guardian._former:
+        assert former.wait(5) == 0
+    assert states(own) == ["closed", "closed"]
+
+
 def test_its_program_needs_the_standard_library_alone():
     from heygen_avatar.guardian import _PROGRAM
 
