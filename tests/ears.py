@@ -79,6 +79,16 @@ class Ears:
         before = self.seconds
         self.wait_until(lambda: self.seconds >= before + seconds)
 
+    def wait_for_the_end(self, silence: float = 0.2) -> None:
+        """Wait until a sound was heard and so much silence behind it: its last packets may be late."""
+
+        def ended() -> bool:
+            levels = self._levels()
+            loud = np.flatnonzero(levels > LOUD)
+            return bool(len(loud)) and len(levels) - int(loud[-1]) > 100 * silence
+
+        self.wait_until(ended)
+
     def _levels(self) -> NDArray[np.int16]:
         """The loudest sample of every 10 ms."""
         if not self.rates:

@@ -122,7 +122,7 @@ def test_not_a_sample_is_lost_on_the_chat_socket(make_avatar: Callable[..., Stre
 @pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
 def test_no_part_of_a_sound_of_any_rate_is_lost(avatar: StreamingAvatar, ears: Ears, rate: int) -> None:
     avatar.start_voice_chat(source=Samples(tone(1.5, rate), rate)).utterance.wait()
-    ears.wait_for_more(0.3)
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(1.5)]
 
 
@@ -141,7 +141,7 @@ def test_a_program_that_lets_no_other_thread_run_for_a_while_tears_no_sound(
     finally:
         sys.setswitchinterval(usual)
     utterance.wait()
-    ears.wait_for_more(0.3)
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(2.0)]
 
 
@@ -154,7 +154,7 @@ def test_what_is_pushed_is_heard_while_it_is_pushed(avatar: StreamingAvatar, ear
     source.push(tone(0.5, 24_000))
     source.end()
     utterance.wait()
-    ears.wait_for_more(0.2)
+    ears.wait_for_the_end()
     assert ears.loud_seconds == whole(1.0)
 
 
@@ -162,7 +162,8 @@ def test_several_sounds_follow_each_other_as_turns_of_their_own(avatar: Streamin
     voice = avatar.start_voice_chat(source=Samples(tone(0.4), 16_000))
     second, third = voice.speak(Samples(tone(0.6), 16_000)), voice.speak(Samples(tone(0.8), 16_000))
     third.wait()
-    ears.wait_for_more(0.2)
+    ears.wait_until(lambda: len(ears.sounds) == 3)
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(length) for length in (0.4, 0.6, 0.8)]
     assert second.done and voice.utterance is None and voice.active
 
@@ -210,7 +211,7 @@ def test_a_source_of_one_s_own_is_read_on_a_thread_of_its_own(avatar: StreamingA
                 yield AudioFrame(sample_rate=16_000, data=piece.tobytes())
 
     avatar.start_voice_chat(source=Own()).utterance.wait()
-    ears.wait_for_more(0.2)
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(0.5)]
     assert len(threads) == 1 and threads.pop().startswith("heygen-voice-")
 
@@ -232,6 +233,7 @@ def test_what_a_source_gave_before_it_raised_is_heard_and_the_error_is_told(
         utterance.wait()
     assert isinstance(failure.value.__cause__, KeyError)
     assert told.value.error is failure.value
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(0.5)]
     voice.speak(Samples(tone(0.3), 16_000)).wait()
 
@@ -250,7 +252,8 @@ def test_a_source_that_stalls_is_heard_as_silence_until_it_goes_on(avatar: Strea
         utterance.wait(0.5)
     go_on.set()
     utterance.wait()
-    ears.wait_for_more(0.2)
+    ears.wait_until(lambda: len(ears.sounds) == 2)
+    ears.wait_for_the_end()
     assert len(ears.sounds) == 2 and ears.loud_seconds == whole(1.0)
 
 
@@ -408,7 +411,7 @@ def test_starting_again_ends_the_first_one(avatar: StreamingAvatar, ears: Ears, 
     second = avatar.start_voice_chat(source=Samples(tone(0.5), 16_000))
     assert not first.active and avatar.voice_chat is second
     second.utterance.wait()
-    ears.wait_for_more(0.2)
+    ears.wait_for_the_end()
     assert ears.sounds == [whole(0.5)]
 
 
@@ -498,7 +501,7 @@ def test_a_lost_chat_socket_holds_a_sound_up_and_loses_nothing_before_and_after(
     with avatar.expect(StreamingEvents.RECONNECTED):
         utterance = avatar.start_voice_chat(source=Samples(tone(3.0), 16_000)).utterance
     utterance.wait()
-    ears.wait_for_more(0.1)
+    ears.wait_for_the_end()
     assert ears.loud_seconds == pytest.approx(3.0, abs=0.15)
 
 
@@ -514,9 +517,11 @@ def test_a_room_that_is_connected_again_hears_the_user_again(
     avatar = make_avatar(simulator, voice_chat_transport="livekit")
     voice = avatar.start_voice_chat(source=Samples(tone(0.2), 16_000))
     voice.utterance.wait()
+    ears.wait_for_the_end()
     with avatar.expect(StreamingEvents.RECONNECTED):
         simulator.inject(Fault(kind=fault))
     before = ears.loud_seconds
     voice.speak(Samples(tone(1.0), 16_000)).wait()
-    ears.wait_for_more(0.3)
+    ears.wait_until(lambda: ears.loud_seconds > before)
+    ears.wait_for_the_end()
     assert ears.loud_seconds - before == whole(1.0)
