@@ -55,6 +55,17 @@ MEMORY = 0.25
 """Megabytes that a life may leave behind in this process: livekit leaves some kilobytes, a fragmented heap the rest."""
 
 
+DESCRIPTORS = 6
+"""Descriptors that may be left in the end: livekit's native side keeps those of a connection that was cut, three and
+now and then a socket, until the next one is, however many there were."""
+
+DESCRIPTORS_A_LIFE = 0.02
+"""Descriptors that a life may add."""
+
+OBJECTS = 50
+"""Python objects that a life may leave behind; the notes of it are some."""
+
+
 @define(eq=False)
 class Soak:
     """One run."""
@@ -69,6 +80,9 @@ class Soak:
     most_open: int = 0
     memory: list[float] = field(factory=list)
     simulators_memory: list[float] = field(factory=list)
+    descriptors: list[float] = field(factory=list)
+    objects: list[float] = field(factory=list)
+    """Of Python's: what is kept by mistake shows here before it shows in memory."""
     _over: threading.Event = field(factory=threading.Event)
     _lock: threading.Lock = field(factory=threading.Lock)
 
@@ -126,6 +140,8 @@ class Soak:
             self.lives.append(life)
             self.memory.append(memory_mb())
             self.simulators_memory.append(_simulators_memory())
+            self.descriptors.append(_descriptors())
+            self.objects.append(len(gc.get_objects()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,7 +181,7 @@ def report(
     billed = sum(record["billable_seconds"] for record in records)
     least, most = _used(lives, soak.speed)
     left, after = _left(descriptors)
-    own, simulators = _slope(soak.memory), _slope(soak.simulators_memory)
+    own, simulators, objects = _slope(soak.memory), _slope(soak.simulators_memory), _slope(soak.objects)
     lines = [
         f"{minutes:.1f} minutes at {soak.speed:g} times the speed, seed {soak.seed}: "
         f"{len(lives)} sessions, {lived:.1f} hours of theirs, {soak.most_open} open at once at most",
@@ -175,16 +191,22 @@ def report(
         f"done: {_told(soak.notes.counts)}",
         f"events: {sum(told.values())}, of them {told['reconnected']} reconnected, {told['session_expiring']} expiring",
         f"billed: {billed} s; used: from {least:.0f} to {most:.0f} s",
-        f"left: {', '.join(left) or 'no session, no thread'}; descriptors {descriptors} before, {after} after",
-        f"memory: {memory_mb():.0f} MB, {1000 * own:+.0f} kB a session; the simulator's {1000 * simulators:+.0f} kB",
+        f"left: {', '.join(left) or 'no session, no thread'}; descriptors {descriptors} before, {after} after, "
+        f"{_slope(soak.descriptors):+.3f} a session",
+        f"memory: {memory_mb():.0f} MB, {1000 * own:+.0f} kB and {objects:+.0f} objects a session; "
+        f"the simulator's {1000 * simulators:+.0f} kB",
     ]
     troubles = [*soak.notes.troubles, *(f"left behind: {what}" for what in left)]
     troubles += [trouble for life in lives for trouble in disagreement(life, _record(life, records), soak.speed)]
     troubles += _books(soak, lives, records)
-    if after > descriptors + 1:
+    if after > descriptors + DESCRIPTORS:
         troubles.append(f"{after - descriptors} descriptors more than before")
+    if len(lives) >= MANY and _slope(soak.descriptors) > DESCRIPTORS_A_LIFE:
+        troubles.append(f"each session leaves {_slope(soak.descriptors):.2f} descriptors behind")
     if len(lives) >= MANY and own > MEMORY:
         troubles.append(f"each session leaves {1000 * own:.0f} kB behind")
+    if len(lives) >= MANY and objects > OBJECTS:
+        troubles.append(f"each session leaves {objects:.0f} objects behind")
     return lines, troubles
 
 
