@@ -36,6 +36,7 @@ const orders = {
   console: ({ page }) => pages[page].lines,
   async metrics({ page }) {
     const session = await pages[page].page.context().newCDPSession(pages[page].page);
+    await session.send("HeapProfiler.collectGarbage"); // else the heap is whatever awaits its collection
     await session.send("Performance.enable");
     const { metrics } = await session.send("Performance.getMetrics");
     await session.detach();
