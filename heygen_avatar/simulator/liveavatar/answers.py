@@ -145,6 +145,7 @@ def read_page(query: Mapping[str, str]) -> Page:
 def read_whole(query: Mapping[str, str], name: str, low: int, high: int, default: int) -> int:
     """A whole number of the query."""
     given = query.get(name, str(default))
-    if not (given.isascii() and given.isdigit() and len(given) < 19 and low <= int(given) <= high):
+    # Python refuses to read thousands of digits.
+    if not (given.isascii() and given.isdigit() and len(given) <= len(str(high)) and low <= int(given) <= high):
         raise invalid(["query", name], f"must be a whole number from {low} to {high}")
     return int(given)
