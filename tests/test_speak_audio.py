@@ -20,8 +20,8 @@ from heygen_avatar import (
     WaitTimeoutError,
 )
 from heygen_avatar.liveavatar import LiveKitRoom
-from heygen_avatar.simulator.sfu import SfuRoom
 from tests.ears import write_wave
+from tests.mouth import Mouth
 from tests.programs import eventually
 from tests.services import FULL, LITE, RATE, tone
 from tests.simulator.guests import open_hall
@@ -32,18 +32,8 @@ WINDOW = 480
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What the simulated avatar gives to its track, sample by sample: on their way packets may be late, and whoever
-    hears them stretches a sound to cover that."""
-    pieces = []
-    original = SfuRoom.push_audio
-
-    def push(room, samples):
-        pieces.append(samples.copy())
-        original(room, samples)
-
-    monkeypatch.setattr(SfuRoom, "push_audio", push)
-    return lambda: without_silence(np.concatenate(pieces))
+def mouth(monkeypatch):
+    return Mouth(monkeypatch)
 
 
 @pytest.fixture
@@ -76,19 +66,10 @@ class Listener:
         eventually(lambda: np.abs(np.concatenate(self._pieces[-25:])).max() < LOUD, 5)
         self._over.set()
         self._thread.join(5)
-        return without_silence(np.concatenate(self._pieces))
-
-
-def without_silence(heard):
-    """A sound without the silence around it, in whole windows."""
-    windows = np.flatnonzero(loudness(heard) > LOUD)
-    return heard[windows[0] * WINDOW : (windows[-1] + 1) * WINDOW]
-
-
-def loudness(samples):
-    """The loudest sample of each window."""
-    whole = samples[: len(samples) // WINDOW * WINDOW].reshape(-1, WINDOW)
-    return np.abs(whole.astype(np.int32)).max(axis=1)
+        heard = np.concatenate(self._pieces)
+        whole = heard[: len(heard) // WINDOW * WINDOW].reshape(-1, WINDOW)
+        windows = np.flatnonzero(np.abs(whole.astype(np.int32)).max(axis=1) > LOUD)
+        return heard[windows[0] * WINDOW : (windows[-1] + 1) * WINDOW]
 
 
 def pitch(samples):
@@ -100,14 +81,14 @@ def pitch(samples):
 
 
 @pytest.mark.parametrize(("hertz", "rate"), [(440, 24_000), (300, 16_000), (1_000, 44_100)])
-def test_a_tone_is_said_whole_and_heard_at_its_pitch(avatar, said, hertz, rate):
+def test_a_tone_is_said_whole_and_heard_at_its_pitch(avatar, mouth, hertz, rate):
     listener = Listener(avatar)
     speech = avatar.speak_audio(Samples(tone(1.7, hertz, rate), rate), task_mode="sync")
     heard = listener.finish()
     assert speech.outcome is SpeechOutcome.SPOKEN
     assert abs(pitch(heard[len(heard) // 4 : 3 * len(heard) // 4]) - hertz) < 4
-    assert abs(len(said()) / 48_000 - 1.7) < 0.03
-    assert loudness(said()[WINDOW:-WINDOW]).min() > LOUD, "there is a gap in it"
+    assert mouth.seconds == pytest.approx(1.7, abs=0.03)
+    assert mouth.is_one_sound
 
 
 def test_a_files_path_is_a_sound(avatar, tmp_path):

@@ -42,9 +42,10 @@ def test_the_avatar_is_heard_in_the_clients_own_room(simulator: Simulator) -> No
             assert hall.listener.of("joined") == [("my-avatar",)]
             heard = hall.listener.heard()
             windows = np.flatnonzero(loud(heard))
-            assert 0.9 <= (windows[-1] - windows[0]) / 100 <= 1.1
-            middle = (windows[0] + windows[-1]) // 2 * 480
-            assert abs(pitch(heard[middle - 12_000 : middle + 12_000]) - 440) < 3
+            # A busy machine may put a pause into it, but leaves nothing out and says nothing twice.
+            assert 0.9 <= len(windows) / 100 <= 1.1
+            unbroken = max(np.split(windows, np.flatnonzero(np.diff(windows) > 1) + 1), key=len)
+            assert abs(pitch(heard[unbroken[0] * 480 : (unbroken[-1] + 1) * 480]) - 440) < 3
 
     asyncio.run(run())
 
