@@ -239,7 +239,7 @@ class User(threading.Thread):
         path = self._folder / "recorded.mp4"
         with avatar.record(path):
             self._repeat(avatar)
-        if length_of(path) < 0.3:
+        if length_of(path) < 0.3 and not self._life.unheard:  # of a room that is joined anew nothing can be recorded
             self._notes.trouble(self._life, f"a recording of {length_of(path):.2f} s")
 
     def _ask_aloud(self, avatar: StreamingAvatar) -> None:
@@ -264,7 +264,10 @@ class User(threading.Thread):
 
     def _socket_cut(self, avatar: StreamingAvatar) -> None:
         self._life.cut = True
-        self._life.unheard |= self.service is Service.LIVEAVATAR
+        if self.service is Service.LIVEAVATAR:
+            # LITE is kept alive by its socket, and the seconds until that is opened again count as minutes of idleness.
+            self._life.unheard = True
+            self._life.ends |= {"idle_timeout"}
         self._suffer("socket_close", path=self.socket)
 
     def _suffer(self, kind: str, **how: Any) -> None:

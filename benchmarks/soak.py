@@ -48,7 +48,7 @@ LONGEST = {"session_duration": 600.0, "liveavatar_session_duration": 7200.0, "to
 
 COUNTED = ("/v1/streaming.keep_alive", "/v1/sessions/keep-alive", "/v1/streaming.create_token", "/v1/sessions/token")
 
-MANY = 60
+MANY = 200
 """Lives from which on a slope of memory means something: the first fill caches and arenas."""
 
 MEMORY = 0.25
@@ -58,9 +58,6 @@ MEMORY = 0.25
 DESCRIPTORS = 6
 """Descriptors that may be left in the end: livekit's native side keeps those of a connection that was cut, three and
 now and then a socket, until the next one is, however many there were."""
-
-DESCRIPTORS_A_LIFE = 0.02
-"""Descriptors that a life may add."""
 
 OBJECTS = 50
 """Python objects that a life may leave behind; the notes of it are some."""
@@ -80,7 +77,6 @@ class Soak:
     most_open: int = 0
     memory: list[float] = field(factory=list)
     simulators_memory: list[float] = field(factory=list)
-    descriptors: list[float] = field(factory=list)
     objects: list[float] = field(factory=list)
     """Of Python's: what is kept by mistake shows here before it shows in memory."""
     _over: threading.Event = field(factory=threading.Event)
@@ -140,7 +136,7 @@ class Soak:
             self.lives.append(life)
             self.memory.append(memory_mb())
             self.simulators_memory.append(_simulators_memory())
-            self.descriptors.append(_descriptors())
+            gc.collect()
             self.objects.append(len(gc.get_objects()))
 
 
@@ -191,8 +187,7 @@ def report(
         f"done: {_told(soak.notes.counts)}",
         f"events: {sum(told.values())}, of them {told['reconnected']} reconnected, {told['session_expiring']} expiring",
         f"billed: {billed} s; used: from {least:.0f} to {most:.0f} s",
-        f"left: {', '.join(left) or 'no session, no thread'}; descriptors {descriptors} before, {after} after, "
-        f"{_slope(soak.descriptors):+.3f} a session",
+        f"left: {', '.join(left) or 'no session, no thread'}; descriptors {descriptors} before, {after} after",
         f"memory: {memory_mb():.0f} MB, {1000 * own:+.0f} kB and {objects:+.0f} objects a session; "
         f"the simulator's {1000 * simulators:+.0f} kB",
     ]
@@ -201,8 +196,6 @@ def report(
     troubles += _books(soak, lives, records)
     if after > descriptors + DESCRIPTORS:
         troubles.append(f"{after - descriptors} descriptors more than before")
-    if len(lives) >= MANY and _slope(soak.descriptors) > DESCRIPTORS_A_LIFE:
-        troubles.append(f"each session leaves {_slope(soak.descriptors):.2f} descriptors behind")
     if len(lives) >= MANY and own > MEMORY:
         troubles.append(f"each session leaves {1000 * own:.0f} kB behind")
     if len(lives) >= MANY and objects > OBJECTS:
