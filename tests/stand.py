@@ -23,6 +23,8 @@ class Stand:
     def start(self, **fields: Any) -> Stand:
         self.avatar.create_start_avatar(**{"quality": "low", **fields})
         threading.Thread(target=self._read, args=(self.avatar.events(),), daemon=True).start()
+        # The service's side may be behind: a task that comes before it counts the user in is refused, and given again.
+        assert eventually(lambda: self.state == "connected"), self.state
         return self
 
     def _read(self, heard: Iterator[Event]) -> None:
