@@ -135,7 +135,7 @@ def test_a_program_that_lets_no_other_thread_run_for_a_while_tears_no_sound(
     usual = sys.getswitchinterval()
     sys.setswitchinterval(10.0)
     try:
-        end = time.monotonic() + 0.4
+        end = time.monotonic() + 0.35
         while time.monotonic() < end:
             pass
     finally:
