@@ -127,7 +127,7 @@ class Soak:
         for trouble in (*unheard(life), *disorder(life)):
             self.notes.trouble(life, trouble + f" [last: {[event.type for event in life.events[-9:]]}]")
         with self._lock:
-            self.outcomes.update(str(speech.outcome) for speech in life.speeches)
+            self.outcomes.update(str(speech.outcome or "failed with its socket") for speech in life.speeches)
             self.told.update(event.type for event in life.events)
             for event in life.events:
                 if isinstance(event, StreamDisconnected):

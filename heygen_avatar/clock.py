@@ -111,21 +111,29 @@ class SessionClock:
 
 
 class KeepAlive:
-    """A thread that says again and again that a session is still wanted, until ``ended``."""
+    """A thread that says again and again that a session is still wanted, until ``ended``.
+
+    Args:
+        first: seconds until the first time.
+    """
 
     def __init__(
         self,
         tell: Callable[[], object],
         *,
         failed: Callable[[HeyGenError], None],
+        first: float,
         every: float,
         ended: threading.Event,
     ) -> None:
-        self._tell, self._failed, self._every, self._ended = tell, failed, every, ended
+        self._tell, self._failed, self._ended = tell, failed, ended
+        self._first, self._every = max(0.0, first), every
         threading.Thread(target=self._run, name=f"heygen-keepalive-{next(_numbers)}", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._every):
+        wait = self._first
+        while not self._ended.wait(wait):
+            wait = self._every
             try:
                 self._tell()
             except HeyGenError as error:

@@ -93,7 +93,7 @@ class Connection:
         self._closers: list[Callable[[], object]] = []
         self._wires: Wires | None = None
         self._missing = {"avatar", "company"}  # who has to come until the session is ready
-        self._started_at = 0.0
+        self._started_at = self._taken_at = 0.0
         self._clock: SessionClock | None = None
         self._keep_alive: KeepAlive | None = None
 
@@ -182,7 +182,7 @@ class Connection:
 
     def _take(self, session: StartAvatarResponse) -> None:
         with self._lock:
-            self.session = session
+            self.session, self._taken_at = session, time.monotonic()
             self._token = session.session_token or self._token
             self.book = SpeechBook(session.session_id)
             abandoned = self._closing
@@ -318,6 +318,7 @@ class Connection:
             self._keep_alive = KeepAlive(
                 lambda: self.carry(self.protocol.keep_alive(self.session_id or ""), timeout=min(seconds, STOP_TIMEOUT)),
                 failed=self.ears.trouble,
+                first=seconds - (time.monotonic() - self._taken_at),  # a start may take a minute
                 every=seconds,
                 ended=self._ended,
             )

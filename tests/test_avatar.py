@@ -383,6 +383,19 @@ def test_keep_alive_resets_the_idle_countdown(make_simulator, make_avatar):
     avatar.wait_for(StreamingEvents.STREAM_DISCONNECTED, timeout=5)
 
 
+def test_the_first_keep_alive_is_due_since_the_session_was_made_however_long_its_start_took(
+    make_simulator, make_avatar, monkeypatch
+):
+    monkeypatch.setattr("heygen_avatar.avatar.KEEP_ALIVE", 2.5)
+    slow = make_simulator(limits=Limits(idle_timeout=4.0))
+    slow.inject({"kind": "delay", "path": "/v1/streaming.start", "seconds": 2.0})
+    with make_avatar(api_key=slow.api_key, base_path=slow.base_path) as avatar:
+        avatar.create_start_avatar(quality="low")
+        with pytest.raises(WaitTimeoutError):
+            avatar.wait_for(StreamingEvents.STREAM_DISCONNECTED, timeout=3.0)
+        assert avatar.state is SessionState.CONNECTED
+
+
 @pytest.mark.parametrize(
     "call",
     [
