@@ -84,7 +84,7 @@ def notebook_speaking(desk: Desk, path: Path) -> None:
 
 
 def notebook_held(desk: Desk, path: Path) -> None:
-    """Somebody holds the button, and speaks; what was heard so far is the last caption."""
+    """Somebody holds the button and has spoken; what was heard is a caption, and maybe the answer to it."""
     with closing(desk.open("avatar", [START, SAY])) as notebook:
         notebook.run(0)
         notebook.wait(SHOWN)
