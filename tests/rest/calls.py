@@ -4,13 +4,9 @@ import threading
 
 import pytest
 
-from heygen_avatar.errors import (
-    HeyGenError,
-)
+from heygen_avatar.errors import HeyGenError
 from heygen_avatar.protocols import RestCall
-from tests.rude import (
-    says,
-)
+from tests.rude import says
 
 TOKEN = "token-0123456789"
 KEY = "key-abcdefghij"

@@ -6,9 +6,7 @@ import pytest
 
 from heygen_avatar import rest as rest_module
 from heygen_avatar.rest import RestClient
-from tests.rude import (
-    RudeServer,
-)
+from tests.rude import RudeServer
 
 from .calls import KEY, TOKEN, rest_threads
 
