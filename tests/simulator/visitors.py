@@ -149,10 +149,20 @@ class Visitor:
 
     def leave(self) -> None:
         if self._thread.is_alive():
-            self._run(self.room.disconnect())
+            self._run(self._leave())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(PATIENCE)
             self._loop.close()
+
+    async def _leave(self) -> None:
+        await self.room.disconnect()
+        # From a room that the server has ended this returns at once, and what listens to it ends a little later: with
+        # its loop closed by then, LiveKit would complain of it at each event of the process.
+        listening = asyncio.all_tasks() - {asyncio.current_task()}
+        if listening:
+            _, late = await asyncio.wait(listening, timeout=PATIENCE)
+            for task in late:
+                task.cancel()
 
     def until(self, reached: Callable[[Visitor], Any], what: str) -> None:
         with self._changed:
