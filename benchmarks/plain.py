@@ -16,6 +16,9 @@ from livekit import rtc
 
 AVATAR = "heygen"
 
+MEDIA_NOT_JOINED = 400006
+"""A task that came before the service had seen us join: whoever is that quick has to ask again."""
+
 
 class PlainSession:
     """A session, in one coroutine after the other."""
@@ -57,10 +60,14 @@ class PlainSession:
     ) -> dict[str, Any]:
         """A call of the service; the data of its answer."""
         headers = headers or {"Authorization": f"Bearer {self._token}"}
-        async with self._http.post(f"{self._base_path}/v1/{name}", json=body or {}, headers=headers) as reply:
-            reply.raise_for_status()
-            data: dict[str, Any] = (await reply.json())["data"]
-            return data
+        while True:
+            async with self._http.post(f"{self._base_path}/v1/{name}", json=body or {}, headers=headers) as reply:
+                answer: dict[str, Any] = await reply.json()
+                if answer["code"] != MEDIA_NOT_JOINED:
+                    reply.raise_for_status()
+                    data: dict[str, Any] = answer["data"]
+                    return data
+            await asyncio.sleep(0.02)
 
     async def track(self, kind: rtc.TrackKind.ValueType) -> rtc.RemoteTrack:
         """The avatar's picture or sound."""
