@@ -63,7 +63,7 @@ class PlainSession:
         while True:
             async with self._http.post(f"{self._base_path}/v1/{name}", json=body or {}, headers=headers) as reply:
                 answer: dict[str, Any] = await reply.json()
-                if answer["code"] != MEDIA_NOT_JOINED:
+                if answer.get("code") != MEDIA_NOT_JOINED:
                     reply.raise_for_status()
                     data: dict[str, Any] = answer["data"]
                     return data
