@@ -56,7 +56,9 @@ class Playback:
                 channels=1,
                 dtype="int16",
                 blocksize=round(RATE * BLOCK_SECONDS),
-                latency="low",
+                # Not "low": 10 ms of sound are gone while another thread of this process computes, and a loudspeaker
+                # that runs dry again and again is silent. "high" is some 35 ms more, and an interrupt is heard to work.
+                latency="high",
                 callback=self._fill,
                 finished_callback=self._finished,
             )
