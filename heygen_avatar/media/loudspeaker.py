@@ -56,8 +56,7 @@ class Playback:
                 channels=1,
                 dtype="int16",
                 blocksize=round(RATE * BLOCK_SECONDS),
-                # Not "low": 10 ms of sound are gone while another thread of this process computes, and a loudspeaker
-                # that runs dry again and again is silent. "high" is some 35 ms more, and an interrupt is heard to work.
+                # Not "low": its few milliseconds are gone while another thread of this process holds the interpreter.
                 latency="high",
                 callback=self._fill,
                 finished_callback=self._finished,
