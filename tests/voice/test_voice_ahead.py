@@ -9,20 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from heygen_avatar import Samples, StreamingAvatar
-from heygen_avatar.simulator import RecogniserSettings, Simulator
+from heygen_avatar.simulator import Simulator
 from tests.ears import Ears, tone, whole
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Simulator]:
-    """A simulator that answers at once, whatever it hears."""
-    with Simulator(stt=RecogniserSettings(engine="none")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
-    return Ears(monkeypatch)
 
 
 @pytest.fixture

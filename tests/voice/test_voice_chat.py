@@ -37,18 +37,6 @@ TRANSPORTS = ("websocket", "livekit")
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Simulator]:
-    """A simulator that answers at once, whatever it hears."""
-    with Simulator(stt=RecogniserSettings(engine="none")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
-    return Ears(monkeypatch)
-
-
 @pytest.fixture
 def make_avatar(service: Simulator) -> Iterator[Callable[..., StreamingAvatar]]:
     made: list[StreamingAvatar] = []
